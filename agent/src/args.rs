@@ -1,0 +1,205 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// See inside running proxies: whole stacks from the kernel, no restart, no flag.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Subcommands,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Record where processes spend their CPU time, and write a flamegraph
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Tell what this host allows, what is missing, and the command that mends it
+    Doctor(DoctorArgs),
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  agent record --pid $(pgrep -o nginx)              nginx and all its workers, 10 s, flamegraph.svg
+  agent record --comm envoy -d 30s -o envoy.pb.gz   for `go tool pprof`
+  agent record --all -F 199 -o host.svg             everything on this host
+  agent record -o run.svg -- ./server --port 80     a command, from its first instruction to its last
+  agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
+
+Exit status: 0 when the profile was written; that of the command, after `--`; 1 for an error; 2 for wrong usage.
+Needs root, or the capabilities that `agent doctor` lists.";
+
+/// `agent record`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).args(["pids", "comm", "cgroup", "all", "command"])))]
+pub struct RecordArgs {
+    /// Process to sample, with its threads and children; may be given more than once
+    #[arg(short, long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    /// Sample processes of this name (at most 15 bytes, as `ps -o comm` shows it), also those that start later
+    #[arg(long, value_name = "NAME")]
+    pub comm: Option<String>,
+    /// Sample the processes of this control group (version 2) and of those below it
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    /// Sample every process of this host
+    #[arg(short, long)]
+    pub all: bool,
+    /// Run this command and sample it from its first instruction; its exit status is passed on
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// Leave out children of the processes given, present and future
+    #[arg(long)]
+    pub no_children: bool,
+    /// What to record
+    #[arg(short, long, value_enum, default_value_t = Event::Cpu)]
+    pub event: Event,
+    /// Samples a second on each CPU; the kernel's limit is kernel.perf_event_max_sample_rate
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_negative_numbers = true)]
+    pub frequency: i64,
+    /// How long to record: 500ms, 10s, 2m [default: 10s, or until COMMAND ends]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
+    pub duration: Option<Duration>,
+    /// Where to write the profile; `-` is stdout
+    #[arg(short, long, value_name = "FILE", default_value = "flamegraph.svg")]
+    pub output: PathBuf,
+    /// Form of the profile [default: by the file's ending]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Look up inlined functions and source lines in debug information, where there is any
+    #[arg(long)]
+    pub inlines: bool,
+    /// What to say at the end: on stdout, or on stderr if the profile goes to stdout
+    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+    pub report: ReportForm,
+}
+
+/// What to record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Event {
+    /// Where CPU time goes
+    Cpu,
+}
+
+/// Form of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Flamegraph for a browser (.svg)
+    Svg,
+    /// One line a stack, semicolons between frames (.folded)
+    Folded,
+    /// For `go tool pprof` and most others (.pb.gz)
+    Pprof,
+    /// For speedscope.app (.speedscope.json)
+    Speedscope,
+    /// The report, for programs (.json)
+    Json,
+}
+
+impl Format {
+    /// Endings of file names. The longer ones first: `.speedscope.json` is not `.json`.
+    const ENDINGS: [(&'static str, Self); 6] = [
+        (".speedscope.json", Self::Speedscope),
+        (".svg", Self::Svg),
+        (".folded", Self::Folded),
+        (".pb.gz", Self::Pprof),
+        (".pprof", Self::Pprof),
+        (".json", Self::Json),
+    ];
+
+    /// The form that a file's ending asks for.
+    #[must_use]
+    pub fn of_path(path: &std::path::Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy();
+        Self::ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+    }
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// None
+    None,
+}
+
+/// `agent doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Form of the findings
+    #[arg(long, value_enum, default_value_t = DoctorForm::Text)]
+    pub format: DoctorForm,
+}
+
+/// Form of the doctor's findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DoctorForm {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let seconds_per_unit = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a number and a unit, such as 500ms, 10s, 2m or 1h".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| "expected a number and a unit, such as 500ms or 10s")?;
+    match Duration::try_from_secs_f64(number * seconds_per_unit) {
+        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
+        Ok(_) => Err("must be at least 1ms".into()),
+        Err(_) => Err("is longer than this program can count".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Format, parse_duration};
+    use clap::CommandFactory as _;
+    use std::{path::Path, time::Duration};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units_and_zero_is_refused() {
+        for (text, ms) in [("5", 5000), ("5s", 5000), ("500ms", 500), ("1.5s", 1500), ("2m", 120_000)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["0", "0s", "", "s", "-5", "5 s", "1e9", "5d", "1.2.3s", "99999999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}: {:?}", parse_duration(text));
+        }
+    }
+
+    #[test]
+    fn the_form_follows_the_ending() {
+        let cases = [
+            ("a.svg", Some(Format::Svg)),
+            ("a.speedscope.json", Some(Format::Speedscope)),
+            ("a.json", Some(Format::Json)),
+            ("a.pb.gz", Some(Format::Pprof)),
+            ("a.gz", None),
+            ("a", None),
+        ];
+        for (path, format) in cases {
+            assert_eq!(Format::of_path(Path::new(path)), format, "{path}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! From counted stacks to a profile: names every frame once, then writes the stacks down.
+
+use std::collections::{BTreeSet, HashMap};
+
+use abi::fault::Fault;
+use profile::{
+    BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile, ValueType,
+};
+
+use crate::{
+    aggregate::{Aggregate, Key, UserFrame},
+    process::{FileId, ImageId},
+    run::Recording,
+    symbolize::{Reason, Resolved, Symbol, Symbolizer},
+};
+
+/// Builds the profile of a recording. `period_ns` is the CPU time that one sample stands for.
+#[must_use]
+pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta, period_ns: u64) -> Profile {
+    let mut profile = Profile::new(ValueType::CPU, meta);
+    let frames = Frames::resolve(&mut profile, recording, symbolizer);
+    let aggregate = &recording.aggregate;
+    let mut counted: Vec<(&Key, u64)> = aggregate.weights().collect();
+    counted.sort_unstable();
+    for (key, weight) in counted {
+        let Some(image) = recording.processes.image(key.image) else { continue };
+        let process = profile.process(image.pid, &image.name);
+        let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
+        let path = frames.root_to_leaf(&mut profile, aggregate, key);
+        let stack = profile.stack(path);
+        let n_samples = i64::try_from(weight).unwrap_or(i64::MAX);
+        let cpu_ns = i64::try_from(weight.saturating_mul(period_ns)).unwrap_or(i64::MAX);
+        // The profile was made with these two value types, so it cannot refuse them.
+        let added = profile.add(stack, thread, &[n_samples, cpu_ns]);
+        debug_assert!(added.is_ok(), "{added:?}");
+    }
+    profile
+}
+
+/// How many samples ended for which reason; [`Fault::COMPLETE`] for whole stacks.
+#[must_use]
+pub fn outcomes(aggregate: &Aggregate) -> HashMap<Fault, u64> {
+    let mut outcomes = HashMap::new();
+    for (key, weight) in aggregate.weights() {
+        *outcomes.entry(faults(aggregate, key).0).or_default() += weight;
+    }
+    outcomes
+}
+
+/// The first reason why a sample's stack is not whole, user half first, and that of the kernel half alone.
+fn faults(aggregate: &Aggregate, key: &Key) -> (Fault, Fault) {
+    let user = key.user.and_then(|index| aggregate.user_stacks().get(index as usize));
+    let kernel = key.kernel.and_then(|index| aggregate.kernel_stacks().get(index as usize));
+    let user = user.map_or(Fault::COMPLETE, |stack| stack.fault);
+    let kernel = kernel.map_or(Fault::COMPLETE, |stack| stack.fault);
+    (if user.is_complete() { kernel } else { user }, kernel)
+}
+
+/// Every distinct frame, named; several profile frames where functions were inlined, outermost first.
+#[derive(Default)]
+struct Frames {
+    file: HashMap<(FileId, u64), Vec<FrameHandle>>,
+    jit: HashMap<(ImageId, u64), Vec<FrameHandle>>,
+    kernel: HashMap<u64, Vec<FrameHandle>>,
+}
+
+impl Frames {
+    /// Names what occurs, each file's offsets in one go.
+    fn resolve(profile: &mut Profile, recording: &Recording, symbolizer: &mut Symbolizer) -> Self {
+        let Recording { aggregate, objects, processes, jit, .. } = recording;
+        let mut frames = Self::default();
+
+        for (file, offsets) in file_offsets(aggregate) {
+            let object = objects.get(&file);
+            let resolved = match object {
+                Some(object) => symbolizer.file_frames(object, &offsets),
+                None => vec![Resolved::Missing(Reason::FileUnreadable); offsets.len()],
+            };
+            let path = processes.files().path(file).map(|path| path.to_string_lossy()).unwrap_or_default();
+            let path = profile.intern(&path);
+            let build_id = object.and_then(|object| BuildId::new(object.build_id.as_ref()?.as_bytes()));
+            let mapping = profile.mapping(Mapping::file(path, build_id));
+            for (offset, resolved) in offsets.into_iter().zip(resolved) {
+                let named = named(profile, Frame::native(mapping, offset), resolved);
+                frames.file.insert((file, offset), named);
+            }
+        }
+
+        let addresses: Vec<u64> = kernel_addresses(aggregate).into_iter().collect();
+        let kernel = kernel_mapping(profile);
+        for (address, resolved) in addresses.iter().zip(symbolizer.kernel_frames(&addresses)) {
+            let named = named(profile, Frame::kernel(kernel, *address), resolved);
+            frames.kernel.insert(*address, named);
+        }
+
+        for (image, addresses) in jit_addresses(aggregate) {
+            let addresses: Vec<u64> = addresses.into_iter().collect();
+            let resolved = match jit.get(&image) {
+                Some(process) => symbolizer.jit_frames(process, &addresses),
+                None => vec![Resolved::Missing(Reason::UnknownJit); addresses.len()],
+            };
+            for (address, resolved) in addresses.into_iter().zip(resolved) {
+                let named = named(profile, Frame::jit(address), resolved);
+                frames.jit.insert((image, address), named);
+            }
+        }
+        frames
+    }
+
+    /// The frames of one counted stack. A reason stands where the frames that it explains are missing: on the
+    /// root's side of its half.
+    fn root_to_leaf(&self, profile: &mut Profile, aggregate: &Aggregate, key: &Key) -> Vec<FrameHandle> {
+        let mut path = Vec::new();
+        if let Some(stack) = key.user.and_then(|index| aggregate.user_stacks().get(index as usize)) {
+            if !stack.fault.is_complete() {
+                path.push(profile.reason(&format!("[truncated: {}]", stack.fault.sentence())));
+            }
+            for frame in stack.frames.iter().rev() {
+                match frame {
+                    UserFrame::File { file, offset } => {
+                        path.extend(self.file.get(&(*file, *offset)).into_iter().flatten())
+                    }
+                    UserFrame::Jit { address } => {
+                        path.extend(self.jit.get(&(key.image, *address)).into_iter().flatten())
+                    }
+                    UserFrame::Unmapped { .. } => path.push(profile.reason("[address in no known mapping]")),
+                }
+            }
+        }
+        if let Some(stack) = key.kernel.and_then(|index| aggregate.kernel_stacks().get(index as usize)) {
+            if !stack.fault.is_complete() {
+                path.push(profile.reason(&format!("[truncated: {}]", stack.fault.sentence())));
+            }
+            for address in stack.addresses.iter().rev() {
+                path.extend(self.kernel.get(address).into_iter().flatten());
+            }
+        }
+        path
+    }
+}
+
+fn file_offsets(aggregate: &Aggregate) -> HashMap<FileId, Vec<u64>> {
+    let mut offsets: HashMap<FileId, Vec<u64>> = HashMap::new();
+    for frame in aggregate.user_stacks().iter().flat_map(|stack| &stack.frames) {
+        if let UserFrame::File { file, offset } = frame {
+            offsets.entry(*file).or_default().push(*offset);
+        }
+    }
+    for offsets in offsets.values_mut() {
+        offsets.sort_unstable();
+        offsets.dedup();
+    }
+    offsets
+}
+
+fn kernel_addresses(aggregate: &Aggregate) -> BTreeSet<u64> {
+    aggregate.kernel_stacks().iter().flat_map(|stack| &stack.addresses).copied().collect()
+}
+
+fn jit_addresses(aggregate: &Aggregate) -> HashMap<ImageId, BTreeSet<u64>> {
+    let mut addresses: HashMap<ImageId, BTreeSet<u64>> = HashMap::new();
+    for (key, _) in aggregate.weights() {
+        let stack = key.user.and_then(|index| aggregate.user_stacks().get(index as usize));
+        for frame in stack.into_iter().flat_map(|stack| &stack.frames) {
+            if let UserFrame::Jit { address } = frame {
+                addresses.entry(key.image).or_default().insert(*address);
+            }
+        }
+    }
+    addresses
+}
+
+fn kernel_mapping(profile: &mut Profile) -> MappingHandle {
+    let path = profile.intern(KERNEL_MAPPING);
+    profile.mapping(Mapping::file(path, None))
+}
+
+/// The frames of one address, outermost first; the bare frame, if it has no name.
+fn named(profile: &mut Profile, bare: Frame, resolved: Resolved) -> Vec<FrameHandle> {
+    let symbols = match resolved {
+        Resolved::Symbols(symbols) => symbols,
+        Resolved::Missing(_) => return vec![profile.frame(bare)],
+    };
+    let frame = |symbol: &Symbol| {
+        let mut frame = bare.named(profile.intern(&symbol.name));
+        if let Some(source) = &symbol.source {
+            frame = frame.at(profile.intern(&source.file), source.line);
+        }
+        if symbol.inlined {
+            frame = frame.inlined();
+        }
+        profile.frame(frame)
+    };
+    symbols.iter().rev().map(frame).collect()
+}

@@ -1,0 +1,294 @@
+//! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use abi::counter::Counter;
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use profile::{Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, encode};
+
+use crate::{
+    args::{Event, Format, RecordArgs, ReportForm},
+    assemble,
+    kernel::{self, probe},
+    procfs::cgroup,
+    run::{self, Command, End, Options, Recording, Targets, shell_code},
+    send::file::Destination,
+    symbolize::{self, Symbolizer},
+};
+
+/// How long to record when nothing says otherwise.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// Runs the command; gives the exit code.
+///
+/// # Errors
+/// If there is no profile to show for it.
+pub fn run(args: RecordArgs) -> anyhow::Result<u8> {
+    // Everything that can be found wrong is found before the kernel is touched.
+    let format = format(&args)?;
+    let destination = Destination::check(&args.output)?;
+    let frequency_hz = frequency(args.frequency)?;
+    if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
+        probe::first_missing_requirement()
+    {
+        bail!("{name}: {found}; {remedy} (`agent doctor` tells all)");
+    }
+    let Event::Cpu = args.event;
+    let (targets, description) = targets(&args)?;
+    let duration = match &targets {
+        Targets::Command(_) => args.duration,
+        _ => args.duration.or(Some(DEFAULT_DURATION)),
+    };
+
+    let stop = stop_on_signals()?;
+    let bar = progress_bar(duration);
+    let options = Options { targets, follow_children: !args.no_children, frequency_hz, duration };
+    let recording = run::record(options, &stop, |elapsed, n_samples| {
+        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        bar.set_message(format!("{n_samples} samples"));
+    });
+    bar.finish_and_clear();
+    let recording = recording?;
+
+    let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines });
+    let meta = meta(&recording, description);
+    let profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
+    destination.write::<anyhow::Error>(|out| Ok(encode(&profile, format, out)?))?;
+    report(&args, &destination, &recording, &profile)?;
+    Ok(recording.exit_status.map_or(0, shell_code))
+}
+
+fn format(args: &RecordArgs) -> anyhow::Result<Format> {
+    args.format.or_else(|| Format::of_path(&args.output)).with_context(|| {
+        let output = args.output.display();
+        format!(
+            "the form of `{output}` is not clear from its ending: use .svg, .folded, .pb.gz, .speedscope.json or \
+             .json, or say --format"
+        )
+    })
+}
+
+fn frequency(frequency: i64) -> anyhow::Result<u64> {
+    let limit = kernel::max_frequency_hz().context("cannot read kernel.perf_event_max_sample_rate")?;
+    match u64::try_from(frequency) {
+        Ok(0) | Err(_) => bail!("--frequency {frequency}: must be at least 1 sample a second"),
+        Ok(hz) if hz > limit => bail!(
+            "--frequency {hz}: this kernel allows at most {limit} samples a second; raise it with \
+             `sysctl kernel.perf_event_max_sample_rate={hz}`"
+        ),
+        Ok(hz) => Ok(hz),
+    }
+}
+
+/// Whom to sample, and how to call that in the profile.
+fn targets(args: &RecordArgs) -> anyhow::Result<(Targets, String)> {
+    if let Some((program, arguments)) = args.command.split_first() {
+        let command = Command::hold(program.clone(), arguments.to_vec())?;
+        let line = command.line().to_owned();
+        return Ok((Targets::Command(command), line));
+    }
+    if let Some(path) = &args.cgroup {
+        return Ok((Targets::Cgroup(cgroup::lookup(path)?), format!("cgroup {}", path.display())));
+    }
+    if let Some(name) = &args.comm {
+        return Ok((Targets::Name(name.clone()), format!("processes named {name}")));
+    }
+    if args.all {
+        return Ok((Targets::All, "all processes".to_owned()));
+    }
+    let pids: Vec<String> = args.pids.iter().map(u32::to_string).collect();
+    Ok((Targets::Pids(args.pids.clone()), format!("pid {}", pids.join(", "))))
+}
+
+/// The first SIGINT or SIGTERM ends the recording early; the second ends the agent, and with it everything
+/// that the kernel holds for it.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let install = || {
+            // In this order: the second signal finds the flag that the first one set.
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+        };
+        install().context("cannot handle signals")?;
+    }
+    Ok(stop)
+}
+
+/// A bar on a terminal; nothing when stderr is piped.
+fn progress_bar(duration: Option<Duration>) -> ProgressBar {
+    let (bar, template) = match duration {
+        Some(duration) => {
+            let bar = ProgressBar::new(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+            (bar, "recording [{bar:30}] {elapsed} {msg}  Ctrl-C ends early")
+        }
+        None => (ProgressBar::new_spinner(), "recording {spinner} {elapsed} {msg}  Ctrl-C ends early"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn meta(recording: &Recording, command: String) -> Meta {
+    let mut lost: Vec<Loss> = recording
+        .counters
+        .iter()
+        .filter(|(counter, count)| is_loss(*counter) && *count > 0)
+        .map(|(counter, count)| Loss { cause: counter.name().to_owned(), count: *count })
+        .collect();
+    let losses = &recording.losses;
+    for (cause, count) in [
+        ("unknown_process", losses.unknown_process),
+        ("undecoded_records", losses.undecoded),
+        ("unexplained", losses.unexplained),
+    ] {
+        if count > 0 {
+            lost.push(Loss { cause: cause.to_owned(), count });
+        }
+    }
+
+    let mut stacks_complete = 0;
+    let mut truncated = Vec::new();
+    for (fault, count) in assemble::outcomes(&recording.aggregate) {
+        if fault.is_complete() {
+            stacks_complete += count;
+        } else {
+            truncated.push(Truncation { reason: fault.sentence().to_owned(), count });
+        }
+    }
+    truncated.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+
+    Meta {
+        start_unix_ns: recording.start_unix_ns,
+        duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),
+        host: host_name(),
+        command,
+        event: recording.clock.name().to_owned(),
+        frequency_hz: recording.frequency_hz,
+        period_ns: 1_000_000_000 / recording.frequency_hz,
+        lost,
+        stacks_complete,
+        truncated,
+        overhead: Some(overhead(recording)),
+        comments: comments(recording),
+    }
+}
+
+/// Counters that stand for samples that are not in the profile.
+fn is_loss(counter: Counter) -> bool {
+    matches!(counter, Counter::RingFull)
+}
+
+/// What happened besides, in sentences.
+fn comments(recording: &Recording) -> Vec<String> {
+    let mut comments = Vec::new();
+    if recording.end == End::TargetsEnded && recording.exit_status.is_none() {
+        comments.push(format!("every target had ended after {:.1} s", recording.duration.as_secs_f64()));
+    }
+    if recording.end == End::Stopped {
+        comments.push("ended early on request".to_owned());
+    }
+    for (counter, count) in &recording.counters {
+        if *count > 0 && *counter != Counter::Taken && !is_loss(*counter) {
+            comments.push(format!("{count} {}", counter.sentence()));
+        }
+    }
+    let losses = &recording.losses;
+    for (count, sentence) in [
+        (
+            losses.process_events,
+            "process events that the kernel had no room for; processes were looked up again",
+        ),
+        (losses.table_writes, "changes that the kernel's tables had no room for"),
+        (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
+    ] {
+        if count > 0 {
+            comments.push(format!("{count} {sentence}"));
+        }
+    }
+    comments
+}
+
+fn overhead(recording: &Recording) -> Overhead {
+    let n_samples = recording.aggregate.n_samples();
+    let usage = &recording.usage;
+    Overhead {
+        kernel_ns_per_sample: usage
+            .kernel
+            .filter(|_| n_samples > 0)
+            .map(|cost| cost.run_time.as_nanos() as f64 / n_samples as f64),
+        agent_cpu_percent: Some(
+            100.0 * usage.agent_cpu.as_secs_f64() / recording.duration.as_secs_f64().max(0.001),
+        ),
+        agent_rss_bytes: usage.agent_rss_bytes,
+        table_bytes: Some(usage.table_bytes),
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".into(), |name| name.trim().into())
+}
+
+fn encode(profile: &Profile, format: Format, mut out: &mut dyn Write) -> Result<(), encode::EncodeError> {
+    let out = &mut out;
+    match format {
+        Format::Svg => encode::svg::write(profile, out),
+        Format::Folded => encode::folded::write(profile, out),
+        Format::Pprof => encode::pprof::write(profile, out),
+        Format::Speedscope => encode::speedscope::write(profile, out),
+        Format::Json => encode::json::write(profile, out),
+    }
+}
+
+/// Says what was found, where it cannot get into the profile's way.
+fn report(
+    args: &RecordArgs,
+    destination: &Destination,
+    recording: &Recording,
+    profile: &Profile,
+) -> anyhow::Result<()> {
+    let to_stdout = *destination != Destination::Stdout;
+    let is_terminal = if to_stdout { io::stdout().is_terminal() } else { io::stderr().is_terminal() };
+    let mut out: Box<dyn Write> = if to_stdout { Box::new(io::stdout()) } else { Box::new(io::stderr()) };
+    let mut say = || -> io::Result<()> {
+        match args.report {
+            ReportForm::None => {}
+            ReportForm::Json => {
+                serde_json::to_writer_pretty(&mut out, &Report::new(profile))?;
+                writeln!(out)?;
+            }
+            ReportForm::Text => {
+                let colour = is_terminal && std::env::var_os("NO_COLOR").is_none();
+                let style = TextStyle { colour, width: is_terminal.then(terminal_width) };
+                profile::write_text(&Report::new(profile), &mut out, style)?;
+                if let Destination::File(path) = destination {
+                    writeln!(out, "wrote {}", path.display())?;
+                }
+                if recording.aggregate.n_samples() == 0 {
+                    writeln!(out, "no samples: the targets used no CPU time while they were recorded")?;
+                }
+            }
+        }
+        out.flush()
+    };
+    match say() {
+        // `agent record ... | head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write the report"),
+    }
+}
+
+/// Columns of the terminal.
+fn terminal_width() -> usize {
+    // SAFETY: all-zero is a valid winsize, and the call fills it or leaves it.
+    let columns = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size);
+        size.ws_col
+    };
+    if columns == 0 { 100 } else { columns.into() }
+}

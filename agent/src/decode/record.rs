@@ -1,0 +1,96 @@
+//! Records of the ring: samples and stacks.
+
+use abi::{
+    fault::Fault,
+    sample::{KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK, Sample, StackHeader},
+};
+use thiserror::Error;
+
+/// One record of the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A sample, referring to stacks that crossed before it.
+    Sample(Sample),
+    /// A user stack; its words are [`abi::frame::PackedFrame`]s.
+    UserStack(RawStack),
+    /// A kernel stack; its words are absolute addresses.
+    KernelStack(RawStack),
+}
+
+/// A stack as it crossed, leaf first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawStack {
+    /// What samples call it.
+    pub id: u64,
+    /// Why it ends where it ends.
+    pub fault: Fault,
+    /// Its frames.
+    pub words: Vec<u64>,
+}
+
+/// Why a record could not be read: the object and the agent do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// Shorter than its kind.
+    #[error("record of {n_bytes} bytes is cut short")]
+    Short {
+        /// Its length.
+        n_bytes: usize,
+    },
+    /// A kind that this agent does not have.
+    #[error("record of unknown kind {kind}")]
+    UnknownKind {
+        /// The first word.
+        kind: u32,
+    },
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// If the record is shorter than its kind says or of a kind that is not known.
+pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let short = DecodeError::Short { n_bytes: bytes.len() };
+    let kind = u32::from_ne_bytes(*bytes.first_chunk().ok_or(short)?);
+    match kind {
+        KIND_SAMPLE => Sample::decode(bytes).map(Record::Sample).ok_or(short),
+        KIND_USER_STACK => stack(bytes).map(Record::UserStack).ok_or(short),
+        KIND_KERNEL_STACK => stack(bytes).map(Record::KernelStack).ok_or(short),
+        kind => Err(DecodeError::UnknownKind { kind }),
+    }
+}
+
+fn stack(bytes: &[u8]) -> Option<RawStack> {
+    let (header, frames) = StackHeader::decode(bytes)?;
+    let frames = frames.get(..(header.n_frames as usize).checked_mul(8)?)?;
+    let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    Some(RawStack { id: header.id, fault: header.fault(), words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DecodeError, Record, record};
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn a_stack_is_read_back() {
+        let bytes = words(&[2 << 32 | 2, 77, 1, 10, 11]);
+        let Ok(Record::UserStack(stack)) = record(&bytes) else { panic!("{:?}", record(&bytes)) };
+        assert_eq!((stack.id, stack.fault.0, stack.words), (77, 1, vec![10, 11]));
+    }
+
+    #[test]
+    fn every_cut_of_a_record_is_an_error_and_never_a_panic() {
+        for kind in [1, 2, 3] {
+            let whole = words(&[9 << 32 | kind, 1, 2, 3, 4, 5, 6]);
+            for n_bytes in 0..whole.len() {
+                let read = record(&whole[..n_bytes]);
+                assert_eq!(read, Err(DecodeError::Short { n_bytes }), "kind {kind}");
+            }
+        }
+        assert_eq!(record(&words(&[99])), Err(DecodeError::UnknownKind { kind: 99 }));
+    }
+}

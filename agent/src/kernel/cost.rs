@@ -1,0 +1,49 @@
+//! What we cost, as the kernel counts it.
+
+use std::{fs, os::fd::OwnedFd, time::Duration};
+
+use aya::{
+    Ebpf,
+    sys::{Stats, enable_stats},
+};
+
+/// Run time of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// In all.
+    pub run_time: Duration,
+    /// How often it ran.
+    pub n_runs: u64,
+}
+
+/// Has the kernel time our programs while the descriptor is open (`BPF_ENABLE_STATS`); `None` if it refuses.
+pub(super) fn enable_statistics() -> Option<OwnedFd> {
+    enable_stats(Stats::RunTime).ok()
+}
+
+/// Statistics of one program.
+pub(super) fn of_program(ebpf: &Ebpf, name: &str) -> Option<Cost> {
+    let info = ebpf.program(name)?.info().ok()?;
+    Some(Cost { run_time: info.run_time(), n_runs: info.run_count() })
+}
+
+/// Memory of all maps that this process holds, from the kernel's own figure for each
+/// (`memlock:` in /proc/self/fdinfo, `bpf_map_show_fdinfo` in kernel/bpf/syscall.c).
+pub(super) fn table_bytes() -> u64 {
+    let Ok(entries) = fs::read_dir("/proc/self/fdinfo") else { return 0 };
+    // A map can be open more than once: count each ID one time.
+    let mut maps: Vec<(u64, u64)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            Some((field(&text, "map_id:")?, field(&text, "memlock:")?))
+        })
+        .collect();
+    maps.sort_unstable();
+    maps.dedup();
+    maps.iter().map(|(_, n_bytes)| n_bytes).sum()
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+}

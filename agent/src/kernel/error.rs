@@ -1,0 +1,84 @@
+//! What the kernel can refuse, in words that say what to do.
+
+use std::{io, path::PathBuf};
+
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use thiserror::Error;
+
+/// A refusal of the kernel.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The object does not load.
+    #[error("the kernel did not take the maps of the eBPF object")]
+    Object {
+        /// What aya answered.
+        #[source]
+        source: Box<EbpfError>,
+    },
+    /// The object lacks a part: it does not belong to this agent.
+    #[error("the eBPF object has no `{name}`: rebuild it with `cargo xtask build-ebpf`")]
+    Missing {
+        /// Program or map.
+        name: &'static str,
+    },
+    /// The verifier or a missing privilege.
+    #[error("the kernel did not load program `{program}`")]
+    Load {
+        /// Which.
+        program: &'static str,
+        /// What aya answered, with the verifier's log.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// An event source is not there.
+    #[error("cannot attach program `{program}` to {to}")]
+    Attach {
+        /// Which.
+        program: &'static str,
+        /// The event source.
+        to: &'static str,
+        /// What aya answered.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// A tracepoint looks different.
+    #[error("the fields of tracepoint task:task_newtask are not where this agent knows them (see {})", path.display())]
+    TracepointFormat {
+        /// The kernel's description.
+        path: PathBuf,
+    },
+    /// No tracefs.
+    #[error("tracefs is not mounted and cannot be: run `mount -t tracefs none /sys/kernel/tracing`")]
+    NoTracefs {
+        /// What mounting it answered.
+        #[source]
+        source: io::Error,
+    },
+    /// perf_event_open.
+    #[error("cannot open the perf event that reports process activity on CPU {cpu}")]
+    Sideband {
+        /// Which CPU.
+        cpu: usize,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// Which CPUs there are is not known.
+    #[error("cannot read the list of online CPUs from {path}")]
+    OnlineCpus {
+        /// The file.
+        path: String,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// A map operation.
+    #[error("cannot use map `{map}`")]
+    Map {
+        /// Which.
+        map: &'static str,
+        /// What aya answered.
+        #[source]
+        source: MapError,
+    },
+}

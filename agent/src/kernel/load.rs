@@ -1,0 +1,53 @@
+//! From the object in this binary to programs in the kernel.
+
+use abi::{config::Config, limits, names};
+use aya::{Ebpf, EbpfLoader, maps::MapError};
+
+use super::KernelError;
+
+/// The object is committed beside its source; `build.rs` refuses one that is older than its source.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o");
+
+/// Largest ring, whatever the number of CPUs.
+const MAX_RING_BYTES: u32 = 64 << 20;
+
+/// Loads maps and programs.
+pub(super) fn load(config: Config) -> Result<Ebpf, KernelError> {
+    EbpfLoader::new()
+        .override_global(names::GLOBAL_CONFIG, &config, true)
+        .map_max_entries(names::MAP_RING, ring_bytes(n_cpus()))
+        .load(OBJECT)
+        .map_err(|source| KernelError::Object { source: Box::new(source) })
+}
+
+/// Takes a map out of the loaded object, as the type it is used as.
+pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError>
+where
+    M: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or(KernelError::Missing { name })?;
+    M::try_from(map).map_err(|source| KernelError::Map { map: name, source })
+}
+
+fn n_cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+}
+
+/// The kernel takes powers of two.
+fn ring_bytes(n_cpus: u32) -> u32 {
+    limits::RING_BYTES_PER_CPU
+        .saturating_mul(n_cpus)
+        .clamp(limits::MIN_RING_BYTES, MAX_RING_BYTES)
+        .next_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ring_bytes;
+
+    #[test]
+    fn the_ring_is_a_power_of_two_between_its_bounds() {
+        let sizes = [1, 2, 5, 64, 100, 4096].map(|n_cpus| ring_bytes(n_cpus) >> 20);
+        assert_eq!(sizes, [1, 1, 2, 16, 32, 64]);
+    }
+}

@@ -1,0 +1,140 @@
+//! The only door to the kernel: nothing else in the agent uses aya or makes bpf and perf system calls.
+//!
+//! Everything here lives in file descriptors of this process: when it ends, however it ends, the kernel removes
+//! programs, maps and events.
+
+mod attach;
+mod cost;
+mod error;
+mod load;
+pub mod probe;
+mod sideband;
+mod tables;
+
+use std::time::Duration;
+
+use abi::{config::Config, counter::Counter, names};
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray, RingBuf},
+};
+
+pub use attach::{Clock, max_frequency_hz};
+pub use cost::Cost;
+pub use error::KernelError;
+pub use sideband::RawProcessRecord;
+
+use crate::table_op::TableOp;
+
+/// The kernel programs, loaded, with everything that is read from and written to them.
+pub struct Kernel {
+    ebpf: Ebpf,
+    ring: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    tables: tables::Tables,
+    sideband: sideband::Sideband,
+    sampling: Option<attach::Sampling>,
+    /// Statistics of program run time are kept by the kernel while this is open.
+    _statistics: Option<std::os::fd::OwnedFd>,
+}
+
+impl Kernel {
+    /// Loads the programs and begins to follow processes. Nothing is sampled yet.
+    ///
+    /// # Errors
+    /// If the kernel refuses a program, a map or an event; the error says which and what to do.
+    pub fn load(config: Config) -> Result<Self, KernelError> {
+        // Opened first: what a process does from here on is seen, so that nothing falls between the first look
+        // into /proc and the first event.
+        let sideband = sideband::Sideband::open()?;
+        let statistics = cost::enable_statistics();
+        let mut ebpf = load::load(config)?;
+        attach::follow(&mut ebpf)?;
+        Ok(Self {
+            ring: load::take(&mut ebpf, names::MAP_RING)?,
+            counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
+            tables: tables::Tables::take(&mut ebpf)?,
+            ebpf,
+            sideband,
+            sampling: None,
+            _statistics: statistics,
+        })
+    }
+
+    /// Begins to sample every CPU, `frequency_hz` times a second. Gives the clock that the machine has.
+    ///
+    /// # Errors
+    /// If an event cannot be opened.
+    pub fn start_sampling(&mut self, frequency_hz: u64) -> Result<Clock, KernelError> {
+        let sampling = attach::sample(&mut self.ebpf, frequency_hz)?;
+        let clock = sampling.clock;
+        self.sampling = Some(sampling);
+        Ok(clock)
+    }
+
+    /// Ends sampling; what was sampled can still be read.
+    ///
+    /// # Errors
+    /// If an event cannot be detached.
+    pub fn stop_sampling(&mut self) -> Result<(), KernelError> {
+        match self.sampling.take() {
+            Some(sampling) => attach::detach(&mut self.ebpf, sampling),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a process does something or `timeout` is over. Samples do not end the wait: they are read on
+    /// a timer.
+    pub fn wait(&self, timeout: Duration) {
+        self.sideband.wait(timeout);
+    }
+
+    /// Hands every record that the ring holds to `each`.
+    pub fn read_records(&mut self, mut each: impl FnMut(&[u8])) {
+        while let Some(record) = self.ring.next() {
+            each(&record);
+        }
+    }
+
+    /// Hands what processes did to `each`; gives the number of events that the kernel could not keep.
+    pub fn read_process_records(&mut self, each: impl FnMut(RawProcessRecord<'_>)) -> u64 {
+        self.sideband.read(each)
+    }
+
+    /// Carries out one change to the tables.
+    ///
+    /// # Errors
+    /// If a table has no room.
+    pub fn apply(&mut self, op: &TableOp) -> Result<(), KernelError> {
+        self.tables.apply(op)
+    }
+
+    /// What the kernel side has counted, summed over all CPUs.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn counters(&self) -> Result<Vec<(Counter, u64)>, KernelError> {
+        Counter::ALL
+            .iter()
+            .map(|counter| {
+                let values = self
+                    .counters
+                    .get(&(*counter as u32), 0)
+                    .map_err(|source| KernelError::Map { map: names::MAP_COUNTERS, source })?;
+                Ok((*counter, values.iter().sum()))
+            })
+            .collect()
+    }
+
+    /// Run time of the sampling program so far; `None` if this kernel keeps no statistics for us.
+    #[must_use]
+    pub fn cost(&self) -> Option<Cost> {
+        self._statistics.as_ref().and_then(|_| cost::of_program(&self.ebpf, names::PROGRAM_CPU))
+    }
+
+    /// Memory that the kernel holds for our maps.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        cost::table_bytes()
+    }
+}

@@ -1,0 +1,53 @@
+//! Writes what [`crate::process::plan`] decided.
+
+use abi::{mapping::MappingTable, names, target::Target};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, MapError},
+};
+
+use super::{KernelError, load};
+use crate::table_op::TableOp;
+
+/// The maps that the agent writes.
+pub(super) struct Tables {
+    targets: HashMap<MapData, u32, Target>,
+    mappings: HashMap<MapData, u32, MappingTable>,
+}
+
+impl Tables {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Ok(Self {
+            targets: load::take(ebpf, names::MAP_TARGETS)?,
+            mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
+        })
+    }
+
+    pub(super) fn apply(&mut self, op: &TableOp) -> Result<(), KernelError> {
+        match op {
+            TableOp::SetMappings { pid, table } => {
+                self.mappings.insert(pid, table.as_ref(), 0).map_err(map_error(names::MAP_MAPPINGS))
+            }
+            TableOp::SetTarget { pid, target } => {
+                self.targets.insert(pid, target, 0).map_err(map_error(names::MAP_TARGETS))
+            }
+            TableOp::Forget { pid } => {
+                absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
+                absent_is_fine(self.mappings.remove(pid)).map_err(map_error(names::MAP_MAPPINGS))
+            }
+        }
+    }
+}
+
+fn map_error(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
+    move |source| KernelError::Map { map, source }
+}
+
+/// Not every process that ends was a target or had mappings.
+fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}

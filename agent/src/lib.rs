@@ -1,0 +1,21 @@
+//! The agent: samples stacks of running processes from the kernel and turns them into profiles.
+//!
+//! A sample goes one way: [`kernel`] (bytes) -> [`decode`] -> [`process`] (which image, which file) ->
+//! [`aggregate`] (counted stacks) -> [`symbolize`] and [`assemble`] (named frames, a profile) -> `profile`'s
+//! encoders -> [`send`]. One arrow goes back: [`process::plan`] decides [`table_op::TableOp`]s, and [`kernel`]
+//! writes them. [`run`] wires the stages; [`commands`] says what a user asked for.
+
+pub mod aggregate;
+pub mod args;
+pub mod assemble;
+pub mod clock;
+pub mod commands;
+pub mod decode;
+pub mod kernel;
+pub mod object;
+pub mod process;
+pub mod procfs;
+pub mod run;
+pub mod send;
+pub mod symbolize;
+pub mod table_op;

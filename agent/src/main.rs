@@ -1,0 +1,27 @@
+//! `agent`: see inside running proxies.
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
+
+use agent::{args, commands};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let result = match args::Cli::parse().command {
+        args::Subcommands::Record(record) => commands::record::run(record),
+        args::Subcommands::Doctor(doctor) => {
+            let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            commands::doctor::run(&mut io::stdout(), doctor.format, colour).map(|is_able| u8::from(!is_able))
+        }
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // A closed stderr is no reason to fail differently.
+            let _ = io::Write::write_all(&mut io::stderr(), commands::error_line(&error).as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A process from one exec to the next: its name, threads and executable mappings.
+
+use std::collections::HashMap;
+
+use super::FileId;
+
+/// One image of one process. Two processes with the same ID, one after the other, are two images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageId(pub(super) u32);
+
+/// What stands behind executable memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backing {
+    /// A file.
+    File(FileId),
+    /// Nothing: code made at run time.
+    Anonymous,
+}
+
+/// One executable mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// Address after the last.
+    pub end: u64,
+    /// Offset of `start` in the file.
+    pub file_offset: u64,
+    /// What stands behind it.
+    pub backing: Backing,
+}
+
+/// Executable mappings, sorted, never overlapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mappings(Vec<Mapping>);
+
+impl Mappings {
+    /// Adds a mapping. What it covers of older ones is gone: that is how the kernel maps, too.
+    pub fn insert(&mut self, new: Mapping) {
+        if new.start >= new.end {
+            return;
+        }
+        let first = self.0.partition_point(|old| old.end <= new.start);
+        let last = self.0.partition_point(|old| old.start < new.end);
+        let mut pieces = Vec::with_capacity(3);
+        for old in &self.0[first..last] {
+            if old.start < new.start {
+                pieces.push(Mapping { end: new.start, ..*old });
+            }
+            if old.end > new.end {
+                let file_offset = old.file_offset.wrapping_add(new.end - old.start);
+                pieces.push(Mapping { start: new.end, file_offset, ..*old });
+            }
+        }
+        pieces.push(new);
+        pieces.sort_by_key(|piece| piece.start);
+        self.0.splice(first..last, pieces);
+    }
+
+    /// The mapping that an address lies in.
+    #[must_use]
+    pub fn find(&self, address: u64) -> Option<&Mapping> {
+        let mapping =
+            self.0.get(self.0.partition_point(|mapping| mapping.start <= address).checked_sub(1)?)?;
+        (address < mapping.end).then_some(mapping)
+    }
+
+    /// All of them, ascending.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Mapping] {
+        &self.0
+    }
+}
+
+/// A process from one exec to the next.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Process ID, in the initial PID namespace.
+    pub pid: u32,
+    /// Name of the process: that of its first thread.
+    pub name: String,
+    /// Names of its threads, where they are known.
+    pub threads: HashMap<u32, String>,
+    /// Executable mappings.
+    pub mappings: Mappings,
+    /// Whether the process has ended.
+    pub has_ended: bool,
+}
+
+impl Image {
+    /// Name of a thread; the process's own if the thread never got one.
+    #[must_use]
+    pub fn thread_name(&self, tid: u32) -> &str {
+        self.threads.get(&tid).unwrap_or(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backing, Mapping, Mappings};
+
+    fn mappings(list: &[(u64, u64)]) -> Mappings {
+        let mut mappings = Mappings::default();
+        for &(start, end) in list {
+            mappings.insert(Mapping { start, end, file_offset: start, backing: Backing::Anonymous });
+        }
+        mappings
+    }
+
+    #[test]
+    fn a_new_mapping_replaces_what_it_covers_and_splits_what_it_cuts() {
+        let cases: [(&str, &[(u64, u64)], &[(u64, u64)]); 6] = [
+            ("apart", &[(10, 20), (30, 40)], &[(10, 20), (30, 40)]),
+            ("inside", &[(10, 40), (20, 30)], &[(10, 20), (20, 30), (30, 40)]),
+            ("over two", &[(10, 20), (30, 40), (15, 35)], &[(10, 15), (15, 35), (35, 40)]),
+            ("the same", &[(10, 20), (10, 20)], &[(10, 20)]),
+            ("over all", &[(10, 20), (30, 40), (0, 99)], &[(0, 99)]),
+            ("empty", &[(10, 20), (15, 15)], &[(10, 20)]),
+        ];
+        for (case, list, expected) in cases {
+            let found: Vec<_> = mappings(list).0.iter().map(|mapping| (mapping.start, mapping.end)).collect();
+            assert_eq!(found, expected, "{case}");
+            for mapping in mappings(list).as_slice() {
+                assert_eq!(mapping.file_offset, mapping.start, "{case}: offsets move with the start");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_found_only_inside() {
+        let mappings = mappings(&[(10, 20), (30, 40)]);
+        let found: Vec<_> = [9, 10, 19, 20, 29, 30, 39, 40]
+            .iter()
+            .map(|address| mappings.find(*address).map(|mapping| mapping.start))
+            .collect();
+        assert_eq!(found, [None, Some(10), Some(10), None, None, Some(30), Some(30), None]);
+    }
+}

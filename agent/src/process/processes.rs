@@ -1,0 +1,258 @@
+//! The table of processes: kept right by events, asked by samples.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use super::{Backing, FileId, FileKey, Files, Image, ImageId, Mapping, Mappings};
+use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
+
+/// Which processes are followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// All there are.
+    pub everything: bool,
+    /// Those that execute an image of this name.
+    pub name: Option<String>,
+    /// Children of those that are followed.
+    pub children: bool,
+}
+
+/// What /proc said of a process at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Process ID.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// Thread IDs and names.
+    pub threads: Vec<(u32, String)>,
+    /// Executable mappings.
+    pub regions: Vec<MappedRegion>,
+}
+
+/// Something that an event asks the caller to do, at once: a short-lived process is gone in a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A file was mapped that was never seen before: open it, for its symbols.
+    OpenFile {
+        /// Its new ID.
+        file: FileId,
+        /// Who maps it.
+        pid: u32,
+        /// Where and what.
+        region: MappedRegion,
+    },
+    /// A process makes code at run time: hold on to where it would describe it.
+    HoldRoot {
+        /// Which.
+        image: ImageId,
+        /// Its process ID.
+        pid: u32,
+    },
+}
+
+/// One process ID: its images, oldest first, each with the time from which it counts.
+#[derive(Debug, Default)]
+struct Process {
+    images: Vec<(u64, ImageId)>,
+}
+
+/// All processes that are followed.
+#[derive(Debug, Default)]
+pub struct Processes {
+    interest: Interest,
+    live: HashMap<u32, Process>,
+    images: Vec<Image>,
+    files: Files,
+    changed: HashSet<u32>,
+    ended: HashSet<u32>,
+    runtime_code: HashSet<ImageId>,
+}
+
+impl Processes {
+    /// An empty table.
+    #[must_use]
+    pub fn new(interest: Interest) -> Self {
+        Self { interest, ..Self::default() }
+    }
+
+    /// Takes in what /proc says of a process at `time_ns`.
+    pub fn insert(&mut self, snapshot: Snapshot, time_ns: u64, effects: &mut Vec<Effect>) -> ImageId {
+        let known =
+            self.live.get(&snapshot.pid).and_then(|process| process.images.last()).map(|image| image.1);
+        let id = known.unwrap_or_else(|| self.add_image(snapshot.pid, snapshot.name.clone(), time_ns));
+        let image = &mut self.images[id.0 as usize];
+        image.name = snapshot.name;
+        image.threads.extend(snapshot.threads);
+        for region in snapshot.regions {
+            self.map(id, snapshot.pid, region, effects);
+        }
+        self.changed.insert(snapshot.pid);
+        id
+    }
+
+    /// Takes in an event. Events come in the order of their times.
+    pub fn apply(&mut self, event: ProcessEvent, effects: &mut Vec<Effect>) {
+        let ProcessEvent { time_ns, kind } = event;
+        match kind {
+            ProcessEventKind::Exec { pid, name } => self.exec(pid, name, time_ns),
+            ProcessEventKind::Mmap { pid, region } => {
+                if let Some(id) = self.present(pid) {
+                    self.map(id, pid, region, effects);
+                    self.changed.insert(pid);
+                }
+            }
+            ProcessEventKind::Name { pid, tid, name } => {
+                if let Some(id) = self.present(pid) {
+                    let image = &mut self.images[id.0 as usize];
+                    if pid == tid {
+                        image.name.clone_from(&name);
+                    }
+                    image.threads.insert(tid, name);
+                }
+            }
+            ProcessEventKind::Fork { pid, tid, parent_pid, parent_tid } if pid == parent_pid => {
+                // A thread begins with the name of the thread that made it.
+                if let Some(id) = self.present(pid) {
+                    let image = &mut self.images[id.0 as usize];
+                    let name = image.thread_name(parent_tid).to_owned();
+                    image.threads.insert(tid, name);
+                }
+            }
+            ProcessEventKind::Fork { pid, parent_pid, .. } => self.fork(pid, parent_pid, time_ns, effects),
+            ProcessEventKind::Exit { pid, tid } if pid == tid => {
+                if let Some(id) = self.present(pid) {
+                    self.images[id.0 as usize].has_ended = true;
+                    self.ended.insert(pid);
+                }
+            }
+            ProcessEventKind::Exit { .. } => {}
+        }
+    }
+
+    /// The image that a process was at a moment; the oldest known, if the moment lies before it.
+    #[must_use]
+    pub fn image_at(&self, pid: u32, time_ns: u64) -> Option<ImageId> {
+        let images = &self.live.get(&pid)?.images;
+        let after = images.partition_point(|(since_ns, _)| *since_ns <= time_ns);
+        images.get(after.saturating_sub(1)).map(|(_, id)| *id)
+    }
+
+    /// An image by ID.
+    #[must_use]
+    pub fn image(&self, id: ImageId) -> Option<&Image> {
+        self.images.get(id.0 as usize)
+    }
+
+    /// The image that a process is now, if it is followed.
+    #[must_use]
+    pub fn present_image(&self, pid: u32) -> Option<&Image> {
+        self.image(self.present(pid)?)
+    }
+
+    /// Every file seen.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Whether any process that is followed still runs.
+    #[must_use]
+    pub fn any_alive(&self) -> bool {
+        !self.live_pids().is_empty()
+    }
+
+    /// The processes that are followed and have not ended.
+    #[must_use]
+    pub fn live_pids(&self) -> Vec<u32> {
+        let is_alive = |pid: &&u32| self.present_image(**pid).is_some_and(|image| !image.has_ended);
+        self.live.keys().filter(is_alive).copied().collect()
+    }
+
+    /// Processes that changed and processes that ended since the last call.
+    pub(super) fn take_changes(&mut self) -> (HashSet<u32>, HashSet<u32>) {
+        (std::mem::take(&mut self.changed), std::mem::take(&mut self.ended))
+    }
+
+    fn present(&self, pid: u32) -> Option<ImageId> {
+        self.live.get(&pid)?.images.last().map(|(_, id)| *id)
+    }
+
+    fn exec(&mut self, pid: u32, name: String, time_ns: u64) {
+        let wanted = self.interest.everything
+            || self.live.contains_key(&pid)
+            || self.interest.name.as_deref() == Some(name.as_str());
+        if wanted {
+            self.add_image(pid, name, time_ns);
+            self.changed.insert(pid);
+        }
+    }
+
+    fn fork(&mut self, pid: u32, parent_pid: u32, time_ns: u64, effects: &mut Vec<Effect>) {
+        let parent = self.present(parent_pid).map(|id| &self.images[id.0 as usize]);
+        let (name, mappings) = match parent {
+            Some(parent) if self.interest.children || self.interest.everything => {
+                (parent.name.clone(), parent.mappings.clone())
+            }
+            _ if self.interest.everything => (String::new(), Mappings::default()),
+            _ => return,
+        };
+        let had_runtime_code = self.present(parent_pid).is_some_and(|id| self.runtime_code.contains(&id));
+        let id = self.add_image(pid, name, time_ns);
+        self.images[id.0 as usize].mappings = mappings;
+        if had_runtime_code {
+            self.runtime_code.insert(id);
+            effects.push(Effect::HoldRoot { image: id, pid });
+        }
+        self.changed.insert(pid);
+    }
+
+    fn add_image(&mut self, pid: u32, name: String, time_ns: u64) -> ImageId {
+        let id = ImageId(u32::try_from(self.images.len()).unwrap_or(u32::MAX));
+        let image =
+            Image { pid, name, threads: HashMap::new(), mappings: Mappings::default(), has_ended: false };
+        self.images.push(image);
+        self.live.entry(pid).or_default().images.push((time_ns, id));
+        self.ended.remove(&pid);
+        id
+    }
+
+    fn map(&mut self, id: ImageId, pid: u32, region: MappedRegion, effects: &mut Vec<Effect>) {
+        let backing = match file_key(&region) {
+            Some(key) => match self.files.intern(key, &region.path) {
+                Some((file, true)) => {
+                    effects.push(Effect::OpenFile { file, pid, region: region.clone() });
+                    Backing::File(file)
+                }
+                Some((file, false)) => Backing::File(file),
+                // More files than IDs: such code keeps its addresses.
+                None => Backing::Anonymous,
+            },
+            None => Backing::Anonymous,
+        };
+        if backing == Backing::Anonymous && self.runtime_code.insert(id) {
+            effects.push(Effect::HoldRoot { image: id, pid });
+        }
+        let MappedRegion { start, end, file_offset, .. } = region;
+        self.images[id.0 as usize].mappings.insert(Mapping { start, end, file_offset, backing });
+    }
+}
+
+/// The file behind a region; `None` if its code was made at run time.
+fn file_key(region: &MappedRegion) -> Option<FileKey> {
+    if region.path == Path::new("[vdso]") {
+        return Some(FileKey { device: (0, 0), inode: 0, label: region.path.clone() });
+    }
+    // Shared anonymous memory has an inode in a file system of the kernel's own, and a made-up path.
+    let made_up = [&b"/memfd:"[..], b"/dev/zero", b"/SYSV", b"//anon", b"anon_inode:", b"/anon_hugepage"];
+    let path = region.path.as_os_str().as_encoded_bytes();
+    if region.inode == 0 || made_up.iter().any(|prefix| path.starts_with(prefix)) {
+        return None;
+    }
+    Some(FileKey { device: region.device, inode: region.inode, label: Default::default() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Lives of processes, told as events.
+
+use super::{Effect, Interest, Processes, Snapshot};
+use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
+
+fn region(start: u64, inode: u64, path: &str) -> MappedRegion {
+    MappedRegion { start, end: start + 0x1000, file_offset: 0, device: (8, 1), inode, path: path.into() }
+}
+
+fn followed(pids: &[u32]) -> Processes {
+    let mut processes = Processes::new(Interest { children: true, ..Interest::default() });
+    for pid in pids {
+        let snapshot = Snapshot {
+            pid: *pid,
+            name: "nginx".into(),
+            regions: vec![region(0x1000, 7, "/usr/sbin/nginx")],
+            ..Snapshot::default()
+        };
+        processes.insert(snapshot, 100, &mut Vec::new());
+    }
+    processes
+}
+
+fn at(time_ns: u64, kind: ProcessEventKind) -> ProcessEvent {
+    ProcessEvent { time_ns, kind }
+}
+
+fn fork(pid: u32, parent_pid: u32) -> ProcessEventKind {
+    ProcessEventKind::Fork { pid, tid: pid, parent_pid, parent_tid: parent_pid }
+}
+
+#[test]
+fn a_worker_forked_by_a_followed_master_has_its_mappings_and_opens_no_file_again() {
+    let mut processes = followed(&[10]);
+    let mut effects = Vec::new();
+    processes.apply(at(200, fork(11, 10)), &mut effects);
+    processes.apply(at(200, fork(21, 20)), &mut effects);
+    let worker = processes.present_image(11).expect("the worker is followed");
+    assert_eq!((worker.name.as_str(), worker.mappings.as_slice().len()), ("nginx", 1));
+    assert!(processes.present_image(21).is_none(), "a stranger's child is not");
+    assert_eq!(effects, []);
+}
+
+#[test]
+fn a_sample_from_before_an_exec_belongs_to_the_old_image() {
+    let mut processes = followed(&[10]);
+    let mut effects = Vec::new();
+    processes.apply(at(500, ProcessEventKind::Exec { pid: 10, name: "sh".into() }), &mut effects);
+    let region = region(0x1000, 8, "/bin/dash");
+    processes.apply(at(501, ProcessEventKind::Mmap { pid: 10, region: region.clone() }), &mut effects);
+    let name_at = |time_ns| {
+        let id = processes.image_at(10, time_ns).expect("an image");
+        processes.image(id).expect("by its ID").name.clone()
+    };
+    assert_eq!([name_at(0), name_at(499), name_at(500), name_at(900)], ["nginx", "nginx", "sh", "sh"]);
+    let file = processes.files().by_number(2).expect("the second file");
+    assert_eq!(effects, [Effect::OpenFile { file, pid: 10, region }]);
+}
+
+#[test]
+fn a_process_is_alive_until_its_first_thread_ends() {
+    let mut processes = followed(&[10]);
+    processes.apply(at(300, ProcessEventKind::Exit { pid: 10, tid: 12 }), &mut Vec::new());
+    assert!(processes.any_alive());
+    processes.apply(at(301, ProcessEventKind::Exit { pid: 10, tid: 10 }), &mut Vec::new());
+    assert!(!processes.any_alive());
+}
+
+#[test]
+fn code_made_at_run_time_is_anonymous_whatever_it_is_called_and_its_process_is_held_once() {
+    let mut processes = followed(&[10]);
+    let mut effects = Vec::new();
+    for (start, inode, path) in
+        [(0x5000, 0, "//anon"), (0x6000, 9, "/memfd:jit (deleted)"), (0x7000, 0, "[heap]")]
+    {
+        let kind = ProcessEventKind::Mmap { pid: 10, region: region(start, inode, path) };
+        processes.apply(at(200, kind), &mut effects);
+    }
+    let image = processes.image_at(10, 300).expect("an image");
+    assert_eq!(effects, [Effect::HoldRoot { image, pid: 10 }]);
+}
+
+#[test]
+fn a_thread_is_called_by_its_own_name_then_by_its_makers() {
+    let mut processes = followed(&[10]);
+    let mut effects = Vec::new();
+    let name = |tid, name: &str| ProcessEventKind::Name { pid: 10, tid, name: name.into() };
+    let thread = |tid, parent_tid| ProcessEventKind::Fork { pid: 10, tid, parent_pid: 10, parent_tid };
+    for kind in [thread(11, 10), name(11, "worker"), thread(12, 11)] {
+        processes.apply(at(200, kind), &mut effects);
+    }
+    let image = processes.present_image(10).expect("followed");
+    assert_eq!([10, 11, 12, 13].map(|tid| image.thread_name(tid)), ["nginx", "worker", "worker", "nginx"]);
+}

@@ -1,0 +1,22 @@
+//! What the kernel says about processes under /proc and about control groups.
+//!
+//! Every parser takes a reader or bytes and is total: what a target can choose (its name, the paths it maps)
+//! never makes one panic, loop or allocate without a limit. Opening the file is a separate function.
+
+pub mod cgroup;
+pub mod maps;
+pub mod root;
+pub mod stat;
+pub mod status;
+pub mod tasks;
+
+/// Largest /proc text file read whole, in bytes: `status` and `stat` are far below one page.
+const MAX_SMALL_FILE_BYTES: u64 = 64 * 1024;
+
+/// Reads a small /proc file, up to [`MAX_SMALL_FILE_BYTES`].
+fn read_small(path: &str) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_SMALL_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

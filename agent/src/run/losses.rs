@@ -1,0 +1,16 @@
+//! What was lost on the agent's side of the ring.
+
+/// One counter for each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Process events that the kernel had no room for. The processes are then looked up again in /proc.
+    pub process_events: u64,
+    /// Samples of a process that nothing is known of.
+    pub unknown_process: u64,
+    /// Records that could not be read.
+    pub undecoded: u64,
+    /// Changes that the kernel's tables had no room for.
+    pub table_writes: u64,
+    /// Samples that the kernel side counted and that neither came nor were counted as lost.
+    pub unexplained: u64,
+}

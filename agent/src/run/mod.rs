@@ -1,0 +1,116 @@
+//! The only wiring: which stage hands what to which, and when it ends.
+
+mod command;
+mod losses;
+mod session;
+mod snapshot;
+mod targets;
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+
+pub use command::{Command, ExitStatus, shell_code};
+pub use losses::Losses;
+pub use session::{Recording, Usage};
+pub use targets::{TargetError, Targets};
+
+use crate::kernel::KernelError;
+use session::Session;
+
+/// How long samples may wait in the ring before they are read.
+const READ_EVERY: Duration = Duration::from_millis(100);
+
+/// What to record.
+#[derive(Debug)]
+pub struct Options {
+    /// Which processes.
+    pub targets: Targets,
+    /// Their children, too, present and future.
+    pub follow_children: bool,
+    /// Samples a second on each CPU.
+    pub frequency_hz: u64,
+    /// For how long; until the targets end, if not given.
+    pub duration: Option<Duration>,
+}
+
+/// Why a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The time was over.
+    Elapsed,
+    /// Every target had ended.
+    TargetsEnded,
+    /// The user asked for it.
+    Stopped,
+}
+
+/// Why there is no recording.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The kernel refused something.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The targets are not there.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The command did not start.
+    #[error("cannot run `{command}`")]
+    Command {
+        /// As it was given.
+        command: String,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Records until the time is over, the targets have ended or `stop` is set. `progress` is told, ten times a
+/// second, how long it has been and how many samples there are.
+///
+/// # Errors
+/// If a target is not there, or the kernel refuses what is needed.
+pub fn record(
+    options: Options,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(Duration, u64),
+) -> Result<Recording, RunError> {
+    let Options { mut targets, follow_children, frequency_hz, duration } = options;
+    let mut session = Session::start(&targets, follow_children)?;
+    let clock = session.start_sampling(frequency_hz)?;
+    if let Targets::Command(command) = &mut targets {
+        command.release()?;
+    }
+    let began = Instant::now();
+    let end = loop {
+        if stop.load(Ordering::Relaxed) {
+            break End::Stopped;
+        }
+        let elapsed = began.elapsed();
+        let left = match duration {
+            Some(duration) if elapsed >= duration => break End::Elapsed,
+            Some(duration) => duration - elapsed,
+            None => READ_EVERY,
+        };
+        let has_ended = match &mut targets {
+            Targets::Command(command) => command.has_ended(),
+            Targets::Pids(_) => !session.any_target_alive(),
+            Targets::Name(_) | Targets::Cgroup(_) | Targets::All => false,
+        };
+        if has_ended {
+            break End::TargetsEnded;
+        }
+        session.wait(left.min(READ_EVERY));
+        session.pump();
+        progress(elapsed, session.n_samples());
+    };
+    let exit_status = match targets {
+        Targets::Command(command) => command.finish(),
+        _ => None,
+    };
+    Ok(session.finish(end, clock, frequency_hz, began.elapsed(), exit_status)?)
+}

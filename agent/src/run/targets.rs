@@ -1,0 +1,131 @@
+//! Who is sampled: from what the user said to a configuration of the kernel side and a list of processes.
+
+use std::collections::BTreeSet;
+
+use abi::{
+    config::{Config, SCOPE_ALL, SCOPE_CGROUP, SCOPE_COMM},
+    limits::COMM_BYTES,
+};
+use thiserror::Error;
+
+use super::Command;
+use crate::{
+    process::Interest,
+    procfs::{cgroup::Cgroup, stat, status, tasks},
+};
+
+/// Who is sampled.
+#[derive(Debug)]
+pub enum Targets {
+    /// These processes; any of their threads may stand for one.
+    Pids(Vec<u32>),
+    /// Processes of this name, now and later.
+    Name(String),
+    /// Processes in this control group and below it.
+    Cgroup(Cgroup),
+    /// All there are.
+    All,
+    /// A command, from its first instruction.
+    Command(Command),
+}
+
+/// Why there is nothing to sample.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// Not there.
+    #[error("no process has the ID {pid}: see `ps -e` for those that there are")]
+    NoProcess {
+        /// As given.
+        pid: u32,
+    },
+    /// The kernel keeps 15 bytes.
+    #[error("`{name}` is longer than a process name can be ({max} bytes): give the first {max}, as `ps -o comm` shows them", max = COMM_BYTES - 1)]
+    NameTooLong {
+        /// As given.
+        name: String,
+    },
+    /// /proc cannot be listed.
+    #[error("cannot list the processes in /proc")]
+    Proc {
+        /// What the kernel answered.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Targets {
+    /// What the kernel side decides by.
+    pub(super) fn config(&self) -> Result<Config, TargetError> {
+        let config = Config::default();
+        Ok(match self {
+            Self::Pids(_) | Self::Command(_) => config,
+            Self::All => Config { scope: SCOPE_ALL, ..config },
+            Self::Cgroup(cgroup) => {
+                Config { scope: SCOPE_CGROUP, cgroup_id: cgroup.id, cgroup_level: cgroup.level, ..config }
+            }
+            Self::Name(name) => {
+                let mut comm = [0; COMM_BYTES];
+                if name.len() >= COMM_BYTES {
+                    return Err(TargetError::NameTooLong { name: name.clone() });
+                }
+                comm[..name.len()].copy_from_slice(name.as_bytes());
+                Config { scope: SCOPE_COMM, comm, ..config }
+            }
+        })
+    }
+
+    /// What the table of processes follows.
+    pub(super) fn interest(&self, children: bool) -> Interest {
+        Interest {
+            everything: matches!(self, Self::All | Self::Cgroup(_)),
+            name: match self {
+                Self::Name(name) => Some(name.clone()),
+                _ => None,
+            },
+            children,
+        }
+    }
+
+    /// Whether the kernel side needs an entry for each process.
+    pub(super) fn are_listed(&self) -> bool {
+        matches!(self, Self::Pids(_) | Self::Name(_) | Self::Command(_))
+    }
+
+    /// The processes that there are now.
+    pub(super) fn present(&self, follow_children: bool) -> Result<BTreeSet<u32>, TargetError> {
+        let all = || tasks::all_pids().map_err(|source| TargetError::Proc { source });
+        let roots: BTreeSet<u32> = match self {
+            Self::All | Self::Cgroup(_) => return Ok(all()?.collect()),
+            Self::Command(command) => return Ok(BTreeSet::from([command.pid()])),
+            Self::Name(name) => {
+                all()?.filter(|pid| stat::read(*pid).is_ok_and(|stat| stat.comm == *name)).collect()
+            }
+            Self::Pids(pids) => pids
+                .iter()
+                .map(|pid| {
+                    status::read(*pid)
+                        .map(|status| status.tgid)
+                        .map_err(|_| TargetError::NoProcess { pid: *pid })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(if follow_children { with_descendants(roots, all()?) } else { roots })
+    }
+}
+
+/// Adds the children of what is in the set until there are no more.
+fn with_descendants(mut set: BTreeSet<u32>, all: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    let parents: Vec<(u32, u32)> =
+        all.filter_map(|pid| Some((pid, stat::read(pid).ok()?.parent_pid))).collect();
+    loop {
+        let before = set.len();
+        for (pid, parent_pid) in &parents {
+            if set.contains(parent_pid) {
+                set.insert(*pid);
+            }
+        }
+        if set.len() == before {
+            return set;
+        }
+    }
+}

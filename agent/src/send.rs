@@ -1,0 +1,3 @@
+//! Where a finished profile goes.
+
+pub mod file;

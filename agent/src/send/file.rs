@@ -1,0 +1,151 @@
+//! A profile as a file: whole or not at all.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// Where to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// A file; replaced by renaming, so that no reader ever sees half of one.
+    File(PathBuf),
+    /// A pipe or device, which is written to as it is.
+    Stream(PathBuf),
+}
+
+/// Why nothing can be written there.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// A directory stands there.
+    #[error("output {} is a directory: name a file in it", path.display())]
+    IsDirectory {
+        /// As given.
+        path: PathBuf,
+    },
+    /// No file can be made there.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// As given.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Destination {
+    /// Finds out, before anything is recorded, whether a profile can be written to `path`; `-` is stdout.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(path: &Path) -> Result<Self, FileError> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
+        match fs::metadata(path).map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_dir() => Err(FileError::IsDirectory { path: path.to_owned() }),
+            Ok(kind) if kind.is_fifo() || kind.is_char_device() => Ok(Self::Stream(path.to_owned())),
+            _ => {
+                // A file of our own in the same directory, gone again at once: the rename will need just that.
+                temporary_beside(path)?;
+                Ok(Self::File(path.to_owned()))
+            }
+        }
+    }
+
+    /// Writes what `fill` writes.
+    ///
+    /// # Errors
+    /// If `fill` fails, or the file cannot be written. Nothing is left behind then, and a file that was there
+    /// is there still.
+    pub fn write<E: From<FileError>>(
+        &self,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| E::from(FileError::Write { path, source })
+        };
+        match self {
+            Self::Stdout => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                fill(&mut out)?;
+                out.flush().map_err(error(Path::new("-")))
+            }
+            Self::Stream(path) => {
+                let mut out = BufWriter::new(File::options().write(true).open(path).map_err(error(path))?);
+                fill(&mut out)?;
+                out.flush().map_err(error(path))
+            }
+            Self::File(path) => {
+                let mut out = BufWriter::new(temporary_beside(path)?);
+                fill(&mut out)?;
+                let file = out.into_inner().map_err(|e| error(path)(e.into_error()))?;
+                file.persist(path).map_err(|e| error(path)(e.error))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file in the directory of `path` that is removed unless it is renamed.
+fn temporary_beside(path: &Path) -> Result<NamedTempFile, FileError> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    tempfile::Builder::new()
+        .prefix(".brazier-")
+        // Like any file a user makes: the umask decides who may read it.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Destination, FileError};
+    use std::fs;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("x.svg");
+        fs::write(&path, "old").expect("written");
+        let destination = Destination::check(&path).expect("writable");
+        let failed = destination.write::<FileError>(|out| {
+            out.write_all(b"half").expect("written");
+            Err(FileError::IsDirectory { path: "x".into() })
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(&path).expect("read"), "old");
+        destination
+            .write::<FileError>(|out| {
+                out.write_all(b"new").expect("written");
+                Ok(())
+            })
+            .expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "new");
+        let names: Vec<_> = fs::read_dir(folder.path())
+            .expect("listed")
+            .map(|entry| entry.expect("entry").file_name())
+            .collect();
+        assert_eq!(names, ["x.svg"]);
+    }
+
+    #[test]
+    fn a_directory_and_a_missing_directory_are_refused_before_anything_is_recorded() {
+        let folder = tempfile::tempdir().expect("a directory");
+        assert!(matches!(Destination::check(folder.path()), Err(FileError::IsDirectory { .. })));
+        let missing = folder.path().join("no/x.svg");
+        assert!(matches!(Destination::check(&missing), Err(FileError::Write { .. })));
+    }
+}

@@ -1,0 +1,62 @@
+//! The few files whose names are kept ready between batches.
+
+use std::path::Path;
+
+use super::user::{DEBUG_DIRECTORY, FileSymbols};
+use super::{Options, Reason, Resolved, all_missing};
+use crate::object::{FileIdentity, ObjectFile};
+
+/// Files kept: a proxy, its libraries, and another proxy.
+const MAX_FILES: usize = 16;
+/// Most memory for the copies of their tables, in bytes. The one in use always stays.
+const MAX_KEPT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Least recently used first.
+#[derive(Debug)]
+pub(super) struct FileCache {
+    options: Options,
+    entries: Vec<(FileIdentity, Result<FileSymbols, Reason>)>,
+}
+
+impl FileCache {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, entries: Vec::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(super) fn frames(&mut self, object: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
+        if file_offsets.is_empty() {
+            return Vec::new();
+        }
+        let position = self.entries.iter().position(|(identity, _)| *identity == object.identity);
+        let entry = match position {
+            Some(position) => self.entries.remove(position),
+            None => (object.identity, FileSymbols::read(object, self.options, Path::new(DEBUG_DIRECTORY))),
+        };
+        let (symbols, frames) = match entry.1 {
+            Ok(symbols) => match symbols.frames(object, file_offsets) {
+                Some(frames) => (Ok(symbols), frames),
+                None => (Err(Reason::ParserFailed), all_missing(file_offsets.len(), Reason::ParserFailed)),
+            },
+            Err(reason) => (Err(reason), all_missing(file_offsets.len(), reason)),
+        };
+        self.entries.push((entry.0, symbols));
+        self.shrink();
+        frames
+    }
+
+    fn shrink(&mut self) {
+        while self.entries.len() > 1 && (self.entries.len() > MAX_FILES || self.kept_bytes() > MAX_KEPT_BYTES)
+        {
+            drop(self.entries.remove(0));
+        }
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        let sizes = self.entries.iter().filter_map(|(_, symbols)| symbols.as_ref().ok());
+        sizes.fold(0, |sum, symbols| sum.saturating_add(symbols.size_bytes()))
+    }
+}

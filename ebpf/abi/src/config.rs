@@ -1,0 +1,30 @@
+//! What the agent decides before loading: a read-only global of the kernel programs.
+
+use crate::limits::COMM_BYTES;
+
+/// Every process is a target.
+pub const SCOPE_ALL: u32 = 1 << 0;
+/// Processes below the cgroup [`Config::cgroup_id`] are targets.
+pub const SCOPE_CGROUP: u32 = 1 << 1;
+/// A process becomes a target when it executes an image named [`Config::comm`].
+pub const SCOPE_COMM: u32 = 1 << 2;
+
+/// The read-only global `CONFIG`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// cgroup v2 ID: the inode number of its directory.
+    pub cgroup_id: u64,
+    /// Depth of that cgroup below the root, which has level 0.
+    pub cgroup_level: u32,
+    /// `SCOPE_*` bits. Without any, only what stands in the map of targets is sampled.
+    pub scope: u32,
+    /// NUL-padded, compared whole.
+    pub comm: [u8; COMM_BYTES],
+}
+
+const _: () = assert!(size_of::<Config>() == 32);
+
+// SAFETY: repr(C), integers only, no padding (pinned above).
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Config {}

@@ -1,0 +1,39 @@
+//! What the kernel side counts, mostly losses, each bumped where it happens.
+
+macro_rules! counters {
+    ($($variant:ident $name:literal $sentence:literal)*) => {
+        /// Index into the per-CPU map of counters.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Counter { $(#[doc = $sentence] $variant,)* }
+
+        impl Counter {
+            /// Every counter, in index order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Name as in reports and metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// One sentence for people.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    Taken "samples_taken" "samples that passed the target filter"
+    RingFull "ring_full" "samples lost because the ring was full"
+    StackResent "stacks_resent" "stacks sent again because the table of sent stacks was full"
+    KernelStackFailed "kernel_stack_failed" "samples whose kernel stack could not be read"
+    TargetsFull "targets_full" "processes not followed because the table of targets was full"
+    MappingsFull "mappings_full" "forks whose mappings could not be copied because the table was full"
+}
+
+/// Entries of the map of counters.
+pub const N_COUNTERS: u32 = Counter::ALL.len() as u32;

@@ -1,0 +1,15 @@
+//! The layout that the kernel programs and the agent share: what crosses the ring, what stands in the maps.
+//!
+//! Every type is `repr(C)`, has no hidden padding, has its size pinned by a `const` assertion, and is decoded
+//! beside where it is defined. With the feature `user`, types that live in maps implement [`aya::Pod`].
+#![no_std]
+
+pub mod config;
+pub mod counter;
+pub mod fault;
+pub mod frame;
+pub mod limits;
+pub mod mapping;
+pub mod names;
+pub mod sample;
+pub mod target;

@@ -1,0 +1,38 @@
+//! Every capacity of the kernel side, with its unit in the name and its reason beside it.
+
+/// User frames of one stack. Pingora averages 85 and a Tokio service can pass 240; 512 is past every proxy seen,
+/// and bounds one walk to tens of microseconds.
+pub const MAX_USER_FRAMES: usize = 512;
+
+/// Kernel frames of one stack: the kernel's own default limit (`kernel.perf_event_max_stack`).
+pub const MAX_KERNEL_FRAMES: usize = 127;
+
+/// Executable mappings of one process that the kernel side can search. nginx has 12, Node 60. What is past it
+/// is still resolved by the agent, for the frames whose walk gets there.
+pub const MAX_MAPPINGS: usize = 256;
+
+/// Bytes of user stack read at once: several frames share one guarded copy.
+pub const STACK_WINDOW_BYTES: usize = 512;
+
+/// The window as words.
+pub const STACK_WINDOW_WORDS: usize = STACK_WINDOW_BYTES / 8;
+
+/// Processes with a mapping table. A table is [`MAX_MAPPINGS`] x 24 bytes, allocated when it is written.
+pub const MAX_PROCESSES: u32 = 16_384;
+
+/// Processes that can be targets at once (24 bytes each, allocated when written).
+pub const MAX_TARGETS: u32 = 65_536;
+
+/// Different stacks remembered as already sent (72 bytes each). Above it a stack is sent again with each of its
+/// samples: nothing is lost, but the ring carries more. A proxy under load shows a few thousand.
+pub const MAX_SEEN_STACKS: u32 = 32_768;
+
+/// Bytes of the ring for each CPU: at 997 Hz, a tenth of a second of samples is 6 KiB, and of stacks never seen
+/// before, 30 frames deep, 30 KiB.
+pub const RING_BYTES_PER_CPU: u32 = 256 << 10;
+
+/// The ring is not smaller than this, so that two CPUs have room for a late reader.
+pub const MIN_RING_BYTES: u32 = 1 << 20;
+
+/// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
+pub const COMM_BYTES: usize = 16;

@@ -1,0 +1,22 @@
+//! Names of programs, maps and globals, so that neither side spells one by hand.
+
+/// `perf_event`: one CPU sample.
+pub const PROGRAM_CPU: &str = "brazier_cpu";
+/// `tracepoint task/task_newtask`: children of a target become targets before they run.
+pub const PROGRAM_FORK: &str = "brazier_fork";
+/// `raw_tracepoint sched_process_exec`: a new image starts, old mappings are void.
+pub const PROGRAM_EXEC: &str = "brazier_exec";
+
+/// Ring buffer of records ([`crate::sample`]).
+pub const MAP_RING: &str = "RING";
+/// tgid -> [`crate::target::Target`].
+pub const MAP_TARGETS: &str = "TARGETS";
+/// tgid -> [`crate::mapping::MappingTable`].
+pub const MAP_MAPPINGS: &str = "MAPPINGS";
+/// Stack hash -> stack ID.
+pub const MAP_SEEN: &str = "SEEN";
+/// [`crate::counter::Counter`] -> count, per CPU.
+pub const MAP_COUNTERS: &str = "COUNTERS";
+
+/// Read-only global [`crate::config::Config`].
+pub const GLOBAL_CONFIG: &str = "CONFIG";

@@ -1,0 +1,136 @@
+//! The two records that cross the ring. The first word of each says which it is.
+
+use crate::{
+    fault::Fault,
+    frame::PackedFrame,
+    limits::{MAX_KERNEL_FRAMES, MAX_USER_FRAMES},
+};
+
+/// [`Sample`].
+pub const KIND_SAMPLE: u32 = 1;
+/// [`StackHeader`], then `n_frames` words: [`PackedFrame`]s of a user stack, leaf first.
+pub const KIND_USER_STACK: u32 = 2;
+/// [`StackHeader`], then `n_frames` words: absolute addresses of a kernel stack, leaf first.
+pub const KIND_KERNEL_STACK: u32 = 3;
+
+/// Stack ID of a sample that has no such stack.
+pub const NO_STACK: u64 = 0;
+
+/// One sample: small, fixed, written into the ring in place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// [`KIND_SAMPLE`].
+    pub kind: u32,
+    /// CPU it was taken on.
+    pub cpu: u32,
+    /// When (CLOCK_MONOTONIC).
+    pub time_ns: u64,
+    /// Process ID, in the initial PID namespace.
+    pub tgid: u32,
+    /// Thread ID, in the initial PID namespace.
+    pub tid: u32,
+    /// ID of the user stack, or [`NO_STACK`].
+    pub user_stack: u64,
+    /// ID of the kernel stack, or [`NO_STACK`].
+    pub kernel_stack: u64,
+    /// What it stands for, in the unit of its event: 1 for a CPU sample.
+    pub weight: u64,
+    /// What the thread was working on, or 0.
+    pub context: u64,
+}
+
+/// Precedes the frames of a stack, which crosses once: before the first sample that refers to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackHeader {
+    /// [`KIND_USER_STACK`] or [`KIND_KERNEL_STACK`].
+    pub kind: u32,
+    /// Words that follow.
+    pub n_frames: u32,
+    /// What samples call it. Never reused in one run, never [`NO_STACK`].
+    pub id: u64,
+    /// Why it ends where it ends.
+    pub fault: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// A user stack as the kernel side builds it: header and frames in one piece.
+#[repr(C)]
+pub struct UserStack {
+    /// See [`StackHeader`].
+    pub header: StackHeader,
+    /// Leaf first.
+    pub frames: [PackedFrame; MAX_USER_FRAMES],
+}
+
+/// A kernel stack as the kernel side builds it.
+#[repr(C)]
+pub struct KernelStack {
+    /// See [`StackHeader`].
+    pub header: StackHeader,
+    /// Leaf first.
+    pub frames: [u64; MAX_KERNEL_FRAMES],
+}
+
+const _: () = assert!(size_of::<Sample>() == 56);
+const _: () = assert!(size_of::<StackHeader>() == 24);
+const _: () = assert!(size_of::<UserStack>() == 24 + 8 * MAX_USER_FRAMES);
+const _: () = assert!(size_of::<KernelStack>() == 24 + 8 * MAX_KERNEL_FRAMES);
+
+/// Splits the next word off `bytes`. The ring is aligned to 8, but nothing here depends on it.
+fn word<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+fn u32_of(bytes: &mut &[u8]) -> Option<u32> {
+    word(bytes).map(u32::from_ne_bytes)
+}
+
+fn u64_of(bytes: &mut &[u8]) -> Option<u64> {
+    word(bytes).map(u64::from_ne_bytes)
+}
+
+impl Sample {
+    /// Reads a record; `None` if it is shorter than a sample.
+    #[must_use]
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let b = &mut bytes;
+        Some(Self {
+            kind: u32_of(b)?,
+            cpu: u32_of(b)?,
+            time_ns: u64_of(b)?,
+            tgid: u32_of(b)?,
+            tid: u32_of(b)?,
+            user_stack: u64_of(b)?,
+            kernel_stack: u64_of(b)?,
+            weight: u64_of(b)?,
+            context: u64_of(b)?,
+        })
+    }
+}
+
+impl StackHeader {
+    /// Reads a header and gives what follows it; `None` if the record is shorter than a header.
+    #[must_use]
+    pub fn decode(mut bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let b = &mut bytes;
+        let header = Self {
+            kind: u32_of(b)?,
+            n_frames: u32_of(b)?,
+            id: u64_of(b)?,
+            fault: u32_of(b)?,
+            reserved: u32_of(b)?,
+        };
+        Some((header, bytes))
+    }
+
+    /// Why the stack ends where it ends.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        Fault(self.fault)
+    }
+}

@@ -1,0 +1,88 @@
+//! Who is a target, kept in the kernel: a child or a new image is known before its first sample.
+
+use abi::{
+    config::{SCOPE_ALL, SCOPE_CGROUP, SCOPE_COMM},
+    counter::Counter,
+    limits::COMM_BYTES,
+    target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
+};
+use aya_ebpf::{
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    programs::TracePointContext,
+};
+
+use super::maps::{MAPPINGS, TARGETS, config, count};
+
+/// Offsets in `task:task_newtask`; the agent compares them with the kernel's own description before attaching.
+const CHILD_PID_AT: usize = 8;
+const CLONE_FLAGS_AT: usize = 32;
+
+/// The child is a thread of its parent (`include/uapi/linux/sched.h`).
+const CLONE_THREAD: u64 = 0x0001_0000;
+
+/// A child inherits what its parent is, and its mappings, which it has copied.
+#[inline(always)]
+pub(crate) fn fork(ctx: &TracePointContext) {
+    // SAFETY: inside the record, whose layout was checked.
+    let (child, clone_flags) =
+        unsafe { (ctx.read_at::<u32>(CHILD_PID_AT), ctx.read_at::<u64>(CLONE_FLAGS_AT)) };
+    let (Ok(child), Ok(clone_flags)) = (child, clone_flags) else { return };
+    if clone_flags & CLONE_THREAD != 0 {
+        return;
+    }
+    let parent = (bpf_get_current_pid_tgid() >> 32) as u32;
+
+    // A process ID comes back: what stood under it belonged to another process.
+    // SAFETY: only copied from.
+    match unsafe { TARGETS.get(&parent) } {
+        Some(target) if target.flags & TARGET_FOLLOW != 0 => set_target(child, target),
+        _ => {
+            let _ = TARGETS.remove(&child);
+        }
+    }
+    // SAFETY: only copied from.
+    match unsafe { MAPPINGS.get(&parent) } {
+        Some(table) => {
+            if MAPPINGS.insert(&child, table, 0).is_err() {
+                count(Counter::MappingsFull);
+            }
+        }
+        None => {
+            let _ = MAPPINGS.remove(&child);
+        }
+    }
+}
+
+/// The mappings of the old image are void from now on.
+#[inline(always)]
+pub(crate) fn exec() {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: only copied from.
+    let known = unsafe { TARGETS.get(&tgid) }.copied();
+    let config = config();
+    let flags = match known {
+        Some(Target { flags, .. }) if flags & TARGET_AT_EXEC != 0 => flags & !TARGET_AT_EXEC | TARGET_ACTIVE,
+        Some(Target { flags, .. }) if flags & TARGET_ACTIVE != 0 => flags,
+        _ if config.scope & SCOPE_COMM != 0 && is_current_comm(&config.comm) => TARGET_ACTIVE | TARGET_FOLLOW,
+        // Not a target by itself, but its image must be dated all the same.
+        _ if config.scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 => 0,
+        _ => return,
+    };
+    // SAFETY: a helper without arguments.
+    let image_since_ns = unsafe { bpf_ktime_get_ns() };
+    set_target(tgid, &Target { image_since_ns, flags, reserved: 0 });
+}
+
+#[inline(always)]
+fn set_target(tgid: u32, target: &Target) {
+    if TARGETS.insert(&tgid, target, 0).is_err() {
+        count(Counter::TargetsFull);
+    }
+}
+
+#[inline(always)]
+fn is_current_comm(comm: &[u8; COMM_BYTES]) -> bool {
+    let Ok(current) = bpf_get_current_comm() else { return false };
+    // The kernel pads with NUL (`strscpy_pad` in `__set_task_comm`), and so does the agent.
+    u128::from_ne_bytes(current) == u128::from_ne_bytes(*comm)
+}

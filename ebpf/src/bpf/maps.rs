@@ -1,0 +1,69 @@
+//! Every map and global of the programs, and the scratch space of one CPU.
+
+use abi::{
+    config::Config,
+    counter::{Counter, N_COUNTERS},
+    limits::{MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TARGETS, MIN_RING_BYTES, STACK_WINDOW_WORDS},
+    mapping::MappingTable,
+    sample::{KernelStack, UserStack},
+    target::Target,
+};
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{HashMap, PerCpuArray, RingBuf},
+};
+
+/// Set by the agent before loading.
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16] };
+
+#[map]
+pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
+#[map]
+pub(super) static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);
+#[map]
+pub(super) static MAPPINGS: HashMap<u32, MappingTable> =
+    HashMap::with_max_entries(MAX_PROCESSES, BPF_F_NO_PREALLOC);
+/// Preallocated: it is written from interrupts, on the sampling path.
+#[map]
+pub(super) static SEEN: HashMap<[u64; 2], u64> = HashMap::with_max_entries(MAX_SEEN_STACKS, 0);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
+/// on one CPU.
+#[repr(C)]
+pub(super) struct Scratch {
+    /// Stacks numbered so far on this CPU.
+    pub(super) n_stacks: u64,
+    pub(super) user: UserStack,
+    pub(super) kernel: KernelStack,
+    pub(super) window: [u64; STACK_WINDOW_WORDS],
+}
+
+/// The configuration. A volatile read: its value is patched in after compilation.
+#[inline(always)]
+pub(super) fn config() -> Config {
+    // SAFETY: a static of our own, read-only once the program is loaded.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG) }
+}
+
+/// This CPU's scratch space.
+#[inline(always)]
+pub(super) fn scratch() -> Option<&'static mut Scratch> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU value, and the only program that uses it does not nest.
+    Some(unsafe { &mut *scratch })
+}
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub(super) fn count(counter: Counter) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: a per-CPU value, checked above.
+        unsafe { *value += 1 };
+    }
+}

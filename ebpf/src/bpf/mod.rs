@@ -1,0 +1,9 @@
+//! What touches the kernel: maps, helpers, one file per event source.
+
+pub(crate) mod cpu;
+pub(crate) mod follow;
+mod kernel_stack;
+mod maps;
+mod read;
+mod submit;
+mod user_stack;

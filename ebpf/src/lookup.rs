@@ -1,0 +1,114 @@
+//! Which mapping an address lies in: a search in place, without branches, over one sorted map value.
+
+use abi::{
+    frame::PackedFrame,
+    limits::MAX_MAPPINGS,
+    mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable},
+};
+
+use crate::branchless::less;
+
+const MASK: usize = MAX_MAPPINGS - 1;
+
+/// An address that lies in a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Which one.
+    pub index: u64,
+    /// The address as a frame.
+    pub frame: PackedFrame,
+}
+
+/// Finds the mapping of `address`, trying the one at `hint` first: neighbouring frames mostly share a file.
+#[inline(always)]
+#[must_use]
+pub fn find(table: &MappingTable, address: u64, hint: u64) -> Option<Hit> {
+    let hinted = hint & MASK as u64;
+    if let Some(frame) = frame_in(table, hinted, address) {
+        return Some(Hit { index: hinted, frame });
+    }
+    let index = last_start_at_or_below(table, address);
+    frame_in(table, index, address).map(|frame| Hit { index, frame })
+}
+
+/// The address as a frame of mapping `index`, if it lies in it.
+#[inline(always)]
+fn frame_in(table: &MappingTable, index: u64, address: u64) -> Option<PackedFrame> {
+    let index = index as usize & MASK;
+    let start = table.starts[index];
+    let MappingEntry { bias, n_pages, file_id } = table.entries[index];
+    // One comparison: an address below the start wraps to a huge distance.
+    if address.wrapping_sub(start) >= u64::from(n_pages) << 12 {
+        return None;
+    }
+    Some(if file_id == FILE_ANONYMOUS {
+        PackedFrame::absolute(address)
+    } else {
+        PackedFrame::file(file_id, address.wrapping_sub(bias))
+    })
+}
+
+/// Index of the last start that is not above `address`; 0 if there is none.
+#[inline(always)]
+fn last_start_at_or_below(table: &MappingTable, address: u64) -> u64 {
+    let mut base = 0;
+    let mut half = MAX_MAPPINGS as u64 / 2;
+    while half > 0 {
+        let start = table.starts[(base + half) as usize & MASK];
+        // User addresses and the filler u64::MAX are compared halved: the operands must stay below 2^63.
+        base += half * (1 - less(address >> 1, start >> 1));
+        half /= 2;
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::find;
+    use abi::{
+        frame::PackedFrame,
+        limits::MAX_MAPPINGS,
+        mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable},
+    };
+
+    fn table(mappings: &[(u64, u32, u64, u32)]) -> MappingTable {
+        let mut table = MappingTable::EMPTY;
+        for (i, &(start, n_pages, file_offset, file_id)) in mappings.iter().enumerate() {
+            table.starts[i] = start;
+            table.entries[i] = MappingEntry { bias: start.wrapping_sub(file_offset), n_pages, file_id };
+        }
+        table
+    }
+
+    #[test]
+    fn an_address_is_found_in_its_mapping_and_nowhere_else_whatever_the_hint() {
+        let all: std::vec::Vec<_> =
+            (0..MAX_MAPPINGS as u64).map(|i| (0x1000_0000 + i * 0x10_000, 4, 0x2000, 1 + i as u32)).collect();
+        for n in [0, 1, 2, 3, 100, MAX_MAPPINGS - 1, MAX_MAPPINGS] {
+            let table = table(&all[..n]);
+            for hint in [0, 1, 77, 255, 9999] {
+                for (i, &(start, ..)) in all.iter().enumerate() {
+                    for (address, inside) in
+                        [(start - 1, false), (start, true), (start + 0x3fff, true), (start + 0x4000, false)]
+                    {
+                        let expected = (inside && i < n)
+                            .then(|| PackedFrame::file(1 + i as u32, address - start + 0x2000));
+                        let found = find(&table, address, hint).map(|hit| hit.frame);
+                        assert_eq!(found, expected, "address {address:#x} of {n} mappings, hint {hint}");
+                    }
+                }
+            }
+            for address in [0, 1, u64::MAX, u64::MAX - 1, 1 << 63] {
+                assert_eq!(find(&table, address, 0), None, "address {address:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn anonymous_memory_keeps_its_address() {
+        let table = table(&[(0x7000, 1, 0, FILE_ANONYMOUS)]);
+        let found = find(&table, 0x7123, 5).map(|hit| hit.frame);
+        assert_eq!(found, Some(PackedFrame::absolute(0x7123)));
+    }
+}

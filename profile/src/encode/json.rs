@@ -1,0 +1,36 @@
+//! The report for programs: one JSON object, the fields of [`Report`] under their own names.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `host`, `command`, `event`, `frequency_hz`, `start_unix_ns`, `duration_ns` | what was run |
+//! | `samples` | how often a stack was seen |
+//! | `lost`, `lost_by_cause {cause: n}` | samples that did not get here |
+//! | `stacks {complete, truncated {reason: n}}` | samples with a whole stack, and the others by reason |
+//! | `unsymbolized_frames` | distinct sampled places in the code that no symbol explains |
+//! | `overhead {kernel_ns_per_sample, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
+//! | `totals [{kind, unit, value}]` | the sum of each value type |
+//! | `value {kind, unit}` | what the `*_value` keys below count |
+//! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |
+//! | `functions` | how many there are, as `top` holds the first 100 |
+//! | `processes [{pid, name, value, percent}]` | largest first |
+//! | `threads [{pid, process, tid, name, value, percent}]` | largest first |
+//! | `comments [text]` | remarks of the run |
+
+use std::io;
+
+use super::{EncodeError, writing};
+use crate::{model::Profile, report::Report};
+
+const FORMAT: &str = "json";
+
+/// Writes the report of the profile.
+pub fn write(profile: &Profile, out: &mut impl io::Write) -> Result<(), EncodeError> {
+    write_report(&Report::new(profile), out)
+}
+
+/// Writes a report that was already made.
+pub fn write_report(report: &Report, out: &mut impl io::Write) -> Result<(), EncodeError> {
+    serde_json::to_writer_pretty(&mut *out, report)
+        .map_err(|source| EncodeError::Json { format: FORMAT, source })?;
+    writeln!(out).map_err(writing(FORMAT))
+}

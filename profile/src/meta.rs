@@ -1,0 +1,68 @@
+//! What is known of the run itself. The model cannot look around, so whoever measured says it.
+
+/// How a profile came to be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Meta {
+    /// When the run started, in nanoseconds since the Unix epoch.
+    pub start_unix_ns: u64,
+    /// How long it lasted.
+    pub duration_ns: u64,
+    /// The name of the host.
+    pub host: String,
+    /// What was asked for, such as `nginx -c demo.conf` or `pid 4711`.
+    pub command: String,
+    /// The event that samples were taken on, such as `cpu-clock`.
+    pub event: String,
+    /// Samples per second and CPU.
+    pub frequency_hz: u64,
+    /// The time between two samples on one CPU.
+    pub period_ns: u64,
+    /// Samples that did not get here, one entry for each cause.
+    pub lost: Vec<Loss>,
+    /// Samples whose stack is whole.
+    pub stacks_complete: u64,
+    /// Samples whose stack could not be finished, one entry for each reason.
+    pub truncated: Vec<Truncation>,
+    /// What the measurement itself cost; None if nobody measured it.
+    pub overhead: Option<Overhead>,
+    /// Free text for the reader.
+    pub comments: Vec<String>,
+}
+
+impl Meta {
+    /// Lost samples of all causes.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.iter().fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+}
+
+/// Samples lost to one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The name of the counter.
+    pub cause: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Samples whose stack stops short for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truncation {
+    /// The reason, as its frame in the stack says it.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a run cost the host. None stands for what this host does not let us measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Overhead {
+    /// Mean time that the kernel programs took for one sample.
+    pub kernel_ns_per_sample: Option<f64>,
+    /// CPU time of the agent over the time of the run, 100 being one core.
+    pub agent_cpu_percent: Option<f64>,
+    /// Resident memory of the agent at the end of the run.
+    pub agent_rss_bytes: Option<u64>,
+    /// Kernel memory taken by the unwind and process tables.
+    pub table_bytes: Option<u64>,
+}

@@ -1,0 +1,46 @@
+//! Quantities for people: a number and its unit, in as many digits as are read.
+
+/// `5.0 s`, `20 ms`, `740 ns`.
+pub(crate) fn time_text(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => scaled(ns, 1e3, "us"),
+        1_000_000..1_000_000_000 => scaled(ns, 1e6, "ms"),
+        _ => scaled(ns, 1e9, "s"),
+    }
+}
+
+/// `512 B`, `58.0 MiB`.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    match bytes {
+        0..KIB => format!("{bytes} B"),
+        KIB..MIB => scaled(bytes, 1024.0, "KiB"),
+        MIB..GIB => scaled(bytes, 1_048_576.0, "MiB"),
+        _ => scaled(bytes, 1_073_741_824.0, "GiB"),
+    }
+}
+
+/// `part` of `whole` as a percentage; 0 of nothing.
+pub(crate) fn percent(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+fn scaled(value: u64, unit: f64, name: &str) -> String {
+    format!("{:.1} {name}", value as f64 / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_shown_in_the_unit_people_would_say() {
+        let times = [0, 740, 5_800, 20_000_000, 5_000_000_000, u64::MAX].map(time_text);
+        assert_eq!(times, ["0 ns", "740 ns", "5.8 us", "20.0 ms", "5.0 s", "18446744073.7 s"]);
+        let sizes = [0, 1023, 1024, 60_817_408, 3 << 30].map(bytes_text);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "58.0 MiB", "3.0 GiB"]);
+    }
+}

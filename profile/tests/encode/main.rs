@@ -1,0 +1,6 @@
+//! What the encoders write: goldens of one small profile, and properties of any.
+
+mod fixture;
+mod golden;
+mod hostile;
+mod pprof;
