@@ -94,7 +94,9 @@ impl Aggregate {
 
     /// Takes in a kernel stack.
     pub fn add_kernel_stack(&mut self, stack: RawStack) {
-        let RawStack { id, fault, words: addresses } = stack;
+        let RawStack { id, fault, words: mut addresses } = stack;
+        // As in a user stack: a return address names the instruction after the call.
+        addresses.iter_mut().skip(1).for_each(|address| *address = address.saturating_sub(1));
         let index = self.kernel_stacks.intern(KernelStack { addresses, fault });
         self.kernel.insert(id, index);
     }
@@ -175,7 +177,7 @@ fn resolve(raw: &RawStack, image: &Image, files: &Files) -> UserStack {
         match frame {
             Some(frame) => frames.push(frame),
             None if frames.is_empty() => {
-                frames.push(UserFrame::Unmapped { address: *word & (u64::MAX >> 1) })
+                frames.push(UserFrame::Unmapped { address: *word & (u64::MAX >> 1) });
             }
             None => return UserStack { frames, fault: Fault::RETURN_UNMAPPED },
         }

@@ -59,7 +59,7 @@ pub struct RecordArgs {
     /// What to record
     #[arg(short, long, value_enum, default_value_t = Event::Cpu)]
     pub event: Event,
-    /// Samples a second on each CPU; the kernel's limit is kernel.perf_event_max_sample_rate
+    /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_negative_numbers = true)]
     pub frequency: i64,
     /// How long to record: 500ms, 10s, 2m [default: 10s, or until COMMAND ends]

@@ -118,10 +118,10 @@ impl Frames {
             for frame in stack.frames.iter().rev() {
                 match frame {
                     UserFrame::File { file, offset } => {
-                        path.extend(self.file.get(&(*file, *offset)).into_iter().flatten())
+                        path.extend(self.file.get(&(*file, *offset)).into_iter().flatten());
                     }
                     UserFrame::Jit { address } => {
-                        path.extend(self.jit.get(&(key.image, *address)).into_iter().flatten())
+                        path.extend(self.jit.get(&(key.image, *address)).into_iter().flatten());
                     }
                     UserFrame::Unmapped { .. } => path.push(profile.reason("[address in no known mapping]")),
                 }

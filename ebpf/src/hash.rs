@@ -57,8 +57,8 @@ mod tests {
         for x in 0..64_u64 {
             for y in 0..64_u64 {
                 for fault in 0..3 {
-                    for lane in 0..2 {
-                        seen[lane].insert(key(&[x << 40 | y, y << 3], fault)[lane]);
+                    for (seen, lane) in seen.iter_mut().zip(key(&[x << 40 | y, y << 3], fault)) {
+                        seen.insert(lane);
                     }
                     n += 1;
                 }

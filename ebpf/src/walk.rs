@@ -76,14 +76,14 @@ impl Walk {
     ) -> bool {
         let is_leaf = index == 0;
         // A return address names the instruction after the call, which may belong to another function.
-        let address = self.registers.ip.wrapping_sub(!is_leaf as u64);
+        let address = self.registers.ip.wrapping_sub(u64::from(!is_leaf));
         let Some(frame) = self.frame_at(address, table, is_leaf) else {
             return self.stop(Fault::RETURN_UNMAPPED);
         };
         frames[index as usize & (MAX_USER_FRAMES - 1)] = frame;
         self.hash.push(frame.0);
         self.n_frames = index + 1;
-        self.to_caller(memory)
+        self.move_to_caller(memory)
     }
 
     /// The frame of an address; `None` if it cannot be code.
@@ -101,7 +101,7 @@ impl Walk {
 
     /// One step up the chain of frame pointers.
     #[inline(always)]
-    fn to_caller(&mut self, memory: &mut impl ReadUser) -> bool {
+    fn move_to_caller(&mut self, memory: &mut impl ReadUser) -> bool {
         let Registers { sp, bp, .. } = self.registers;
         if bp == 0 {
             return self.stop(Fault::COMPLETE);

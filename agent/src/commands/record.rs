@@ -21,6 +21,9 @@ use crate::{
     symbolize::{self, Symbolizer},
 };
 
+/// Columns of the report when it is piped: C++ names pass a thousand characters, and JSON has them whole.
+const PIPED_WIDTH: usize = 140;
+
 /// How long to record when nothing says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
@@ -28,9 +31,9 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If there is no profile to show for it.
-pub fn run(args: RecordArgs) -> anyhow::Result<u8> {
+pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     // Everything that can be found wrong is found before the kernel is touched.
-    let format = format(&args)?;
+    let format = format(args)?;
     let destination = Destination::check(&args.output)?;
     let frequency_hz = frequency(args.frequency)?;
     if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
@@ -39,7 +42,7 @@ pub fn run(args: RecordArgs) -> anyhow::Result<u8> {
         bail!("{name}: {found}; {remedy} (`agent doctor` tells all)");
     }
     let Event::Cpu = args.event;
-    let (targets, description) = targets(&args)?;
+    let (targets, description) = targets(args)?;
     let duration = match &targets {
         Targets::Command(_) => args.duration,
         _ => args.duration.or(Some(DEFAULT_DURATION)),
@@ -59,7 +62,7 @@ pub fn run(args: RecordArgs) -> anyhow::Result<u8> {
     let meta = meta(&recording, description);
     let profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
     destination.write::<anyhow::Error>(|out| Ok(encode(&profile, format, out)?))?;
-    report(&args, &destination, &recording, &profile)?;
+    report(args, &destination, &recording, &profile)?;
     Ok(recording.exit_status.map_or(0, shell_code))
 }
 
@@ -263,7 +266,8 @@ fn report(
             }
             ReportForm::Text => {
                 let colour = is_terminal && std::env::var_os("NO_COLOR").is_none();
-                let style = TextStyle { colour, width: is_terminal.then(terminal_width) };
+                let width = if is_terminal { terminal_width() } else { PIPED_WIDTH };
+                let style = TextStyle { colour, width: Some(width) };
                 profile::write_text(&Report::new(profile), &mut out, style)?;
                 if let Destination::File(path) = destination {
                     writeln!(out, "wrote {}", path.display())?;

@@ -1,6 +1,6 @@
 //! Programs to events.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io};
 
 use abi::names;
 use aya::{
@@ -17,7 +17,8 @@ use aya::{
 use super::KernelError;
 
 const MAX_SAMPLE_RATE: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Where tracefs is mounted by custom.
+pub(super) const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// What makes a sample fall due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,36 +133,14 @@ fn attach_error(program: &'static str, to: &'static str) -> impl FnOnce(ProgramE
     move |source| KernelError::Attach { program, to, source: Box::new(source) }
 }
 
-/// Where tracefs is; mounted if it is not.
-fn tracefs() -> Result<PathBuf, KernelError> {
-    let mounted = || TRACEFS.iter().map(PathBuf::from).find(|path| path.join("events").is_dir());
-    if let Some(path) = mounted() {
-        return Ok(path);
-    }
-    mount_tracefs().map_err(|source| KernelError::NoTracefs { source })?;
-    mounted().ok_or_else(|| KernelError::NoTracefs { source: io::ErrorKind::NotFound.into() })
-}
-
-fn mount_tracefs() -> io::Result<()> {
-    // SAFETY: five arguments that outlive the call; no data is passed.
-    let result = unsafe {
-        libc::mount(
-            c"none".as_ptr(),
-            c"/sys/kernel/tracing".as_ptr(),
-            c"tracefs".as_ptr(),
-            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            std::ptr::null(),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// The program reads two fields at fixed offsets. The kernel promises no layout, so compare before believing.
 fn check_task_newtask() -> Result<(), KernelError> {
-    let path = tracefs()?.join("events/task/task_newtask/format");
-    match fs::read_to_string(&path) {
-        Ok(format) if has_known_fields(&format) => Ok(()),
-        _ => Err(KernelError::TracepointFormat { path }),
+    let format = TRACEFS
+        .iter()
+        .find_map(|tracefs| fs::read_to_string(format!("{tracefs}/events/task/task_newtask/format")).ok());
+    match format {
+        Some(format) if has_known_fields(&format) => Ok(()),
+        _ => Err(KernelError::TracepointFormat { tracepoint: "task:task_newtask" }),
     }
 }
 

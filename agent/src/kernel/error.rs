@@ -1,6 +1,6 @@
 //! What the kernel can refuse, in words that say what to do.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
@@ -42,19 +42,14 @@ pub enum KernelError {
         source: Box<ProgramError>,
     },
     /// A tracepoint looks different.
-    #[error("the fields of tracepoint task:task_newtask are not where this agent knows them (see {})", path.display())]
+    #[error(
+        "the fields of tracepoint {tracepoint} are not where this agent knows them: see its `format` in tracefs"
+    )]
     TracepointFormat {
-        /// The kernel's description.
-        path: PathBuf,
+        /// Which.
+        tracepoint: &'static str,
     },
-    /// No tracefs.
-    #[error("tracefs is not mounted and cannot be: run `mount -t tracefs none /sys/kernel/tracing`")]
-    NoTracefs {
-        /// What mounting it answered.
-        #[source]
-        source: io::Error,
-    },
-    /// perf_event_open.
+    /// `perf_event_open(2)`.
     #[error("cannot open the perf event that reports process activity on CPU {cpu}")]
     Sideband {
         /// Which CPU.

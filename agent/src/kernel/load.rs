@@ -29,8 +29,9 @@ where
     M::try_from(map).map_err(|source| KernelError::Map { map: name, source })
 }
 
+/// All CPUs are sampled, whatever CPUs this process may run on.
 fn n_cpus() -> u32 {
-    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+    aya::util::nr_cpus().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 /// The kernel takes powers of two.

@@ -1,5 +1,5 @@
 //! What processes do, as the kernel tells perf: a dummy event on each CPU whose ring carries the records of
-//! exec, fork, exit, new names and executable mappings (perf_event_open(2), `mmap2`, `comm_exec`, `task`).
+//! exec, fork, exit, new names and executable mappings (`perf_event_open(2)`: `mmap2`, `comm_exec`, `task`).
 
 use std::{os::fd::AsRawFd as _, time::Duration};
 

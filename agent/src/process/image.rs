@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_new_mapping_replaces_what_it_covers_and_splits_what_it_cuts() {
-        let cases: [(&str, &[(u64, u64)], &[(u64, u64)]); 6] = [
+        type Ranges = &'static [(u64, u64)];
+        let cases: [(&str, Ranges, Ranges); 6] = [
             ("apart", &[(10, 20), (30, 40)], &[(10, 20), (30, 40)]),
             ("inside", &[(10, 40), (20, 30)], &[(10, 20), (20, 30), (30, 40)]),
             ("over two", &[(10, 20), (30, 40), (15, 35)], &[(10, 15), (15, 35), (35, 40)]),

@@ -87,7 +87,7 @@ impl Processes {
         image.name = snapshot.name;
         image.threads.extend(snapshot.threads);
         for region in snapshot.regions {
-            self.map(id, snapshot.pid, region, effects);
+            self.map(id, snapshot.pid, &region, effects);
         }
         self.changed.insert(snapshot.pid);
         id
@@ -100,7 +100,7 @@ impl Processes {
             ProcessEventKind::Exec { pid, name } => self.exec(pid, name, time_ns),
             ProcessEventKind::Mmap { pid, region } => {
                 if let Some(id) = self.present(pid) {
-                    self.map(id, pid, region, effects);
+                    self.map(id, pid, &region, effects);
                     self.changed.insert(pid);
                 }
             }
@@ -219,8 +219,8 @@ impl Processes {
         id
     }
 
-    fn map(&mut self, id: ImageId, pid: u32, region: MappedRegion, effects: &mut Vec<Effect>) {
-        let backing = match file_key(&region) {
+    fn map(&mut self, id: ImageId, pid: u32, region: &MappedRegion, effects: &mut Vec<Effect>) {
+        let backing = match file_key(region) {
             Some(key) => match self.files.intern(key, &region.path) {
                 Some((file, true)) => {
                     effects.push(Effect::OpenFile { file, pid, region: region.clone() });
@@ -235,7 +235,7 @@ impl Processes {
         if backing == Backing::Anonymous && self.runtime_code.insert(id) {
             effects.push(Effect::HoldRoot { image: id, pid });
         }
-        let MappedRegion { start, end, file_offset, .. } = region;
+        let MappedRegion { start, end, file_offset, .. } = *region;
         self.images[id.0 as usize].mappings.insert(Mapping { start, end, file_offset, backing });
     }
 }

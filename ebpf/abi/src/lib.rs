@@ -13,3 +13,4 @@ pub mod mapping;
 pub mod names;
 pub mod sample;
 pub mod target;
+pub mod unwind;

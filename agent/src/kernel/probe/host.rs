@@ -8,7 +8,10 @@ use super::{
     Check, Group, Question, names,
     surroundings::{Surroundings, read_number, read_text},
 };
-use crate::{kernel::max_frequency_hz, procfs::cgroup};
+use crate::{
+    kernel::{attach::TRACEFS, max_frequency_hz},
+    procfs::cgroup,
+};
 
 /// Oldest kernel that the programs are tested on: `bpf_loop` came with 5.17, and 6.1 is a long-term release.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
@@ -19,8 +22,6 @@ const MAX_STACK: &str = "/proc/sys/kernel/perf_event_max_stack";
 
 /// Below this a slow function of a fast request is seen by chance only.
 const USEFUL_RATE_HZ: u64 = 1_000;
-
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 pub(super) fn checks(surroundings: &Surroundings) -> Vec<Check> {
     vec![
@@ -73,7 +74,9 @@ pub(super) fn lockdown(_: &Surroundings) -> Check {
         Ok(Some(Lockdown::Integrity)) => question.ok("integrity"),
         Ok(Some(Lockdown::None)) => question.ok("none"),
         Ok(None) => question.ok("not understood; the other checks tell"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => question.ok("not in this kernel"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            question.ok("none seen (not in this kernel, or no securityfs)")
+        }
         Err(error) => question.ok(format!("unknown ({error}); the other checks tell")),
     }
 }

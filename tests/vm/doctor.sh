@@ -1,0 +1,2 @@
+# The agent finds all that it needs on this kernel.
+agent doctor

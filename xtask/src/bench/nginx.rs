@@ -1,0 +1,149 @@
+//! A real nginx with its own configuration in a directory of its own, and wrk to keep it busy.
+
+use std::{
+    fs,
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    process::Running,
+    shell::{find_program, output},
+};
+
+/// A loopback address that no service listens on by default.
+const ADDRESS: &str = "127.0.0.2:18080";
+/// One worker, so that a CPU profile of it is a profile of the server.
+const WORKERS: u32 = 1;
+/// What proxies mostly send: small and larger answers, compressed.
+const FILES: [(&str, usize); 2] = [("small.txt", 1024), ("large.txt", 16 * 1024)];
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs until dropped.
+pub(crate) struct Nginx {
+    // Before the directory: the server goes first, then what it writes into.
+    running: Running,
+    _prefix: tempfile::TempDir,
+}
+
+impl Nginx {
+    pub(crate) fn start() -> Result<Self> {
+        let nginx = find_program("nginx").context("no nginx: install Debian's nginx-light")?;
+        if TcpStream::connect(ADDRESS).is_ok() {
+            bail!("something else listens on {ADDRESS}");
+        }
+        let prefix = tempfile::tempdir().context("cannot create a directory for nginx")?;
+        write_files(prefix.path()).context("cannot write the files of nginx")?;
+        let mut command = Command::new(nginx);
+        command.arg("-p").arg(prefix.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
+        let mut running = Running::start("nginx", command.stdin(Stdio::null()))?;
+        let start = Instant::now();
+        while TcpStream::connect(ADDRESS).is_err() {
+            if running.has_ended() || start.elapsed() > START_TIMEOUT {
+                let log = fs::read_to_string(prefix.path().join("error.log")).unwrap_or_default();
+                bail!("nginx does not listen on {ADDRESS}: {}", log.trim());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self { running, _prefix: prefix })
+    }
+
+    /// The master; its worker is its only child.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    pub(crate) fn worker_pid(&self) -> Result<u32> {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
+        let first = children.split_whitespace().next().context("nginx has no worker")?;
+        first.parse().with_context(|| format!("`{first}` is no process id"))
+    }
+}
+
+fn write_files(prefix: &Path) -> std::io::Result<()> {
+    fs::create_dir(prefix.join("html"))?;
+    for (name, size_bytes) in FILES {
+        // Text that compresses about as well as a page of a site.
+        let words = (0u32..)
+            .flat_map(|n| format!("<p>{:x} caf\u{e9} </p>\n", n.wrapping_mul(2_654_435_761)).into_bytes());
+        fs::write(prefix.join("html").join(name), words.take(size_bytes).collect::<Vec<u8>>())?;
+    }
+    // Started by root, a worker takes another user; it still has to read the files.
+    let user = if crate::shell::is_root() { "user root;" } else { "" };
+    let config = format!(
+        "{user}\ndaemon off;\nworker_processes {WORKERS};\npid nginx.pid;\nerror_log error.log warn;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{\n  access_log off;\n  keepalive_requests 1000000;\n  gzip on;\n  gzip_types text/plain;\n\
+         \x20 default_type text/plain;\n  client_body_temp_path body;\n  proxy_temp_path proxy;\n\
+         \x20 fastcgi_temp_path fastcgi;\n  uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n\
+         \x20 server {{ listen {ADDRESS}; root html; }}\n}}\n"
+    );
+    fs::write(prefix.join("nginx.conf"), config)
+}
+
+/// Load that ends by itself.
+pub(crate) struct Load {
+    running: Running,
+    out: tempfile::NamedTempFile,
+    run_time: Duration,
+}
+
+impl Load {
+    pub(crate) fn start(run_time: Duration) -> Result<Self> {
+        let wrk = find_program("wrk").context("no wrk: install Debian's wrk")?;
+        let out = tempfile::NamedTempFile::new().context("cannot create a file for the output of wrk")?;
+        let stdout = out.reopen().context("cannot open the output of wrk")?;
+        let mut command = Command::new(wrk);
+        command
+            .args(["-t", "1", "-c", "8", "-H", "Accept-Encoding: gzip", "-d"])
+            .arg(format!("{}s", run_time.as_secs().max(1)))
+            .arg(format!("http://{ADDRESS}/large.txt"))
+            .stdin(Stdio::null())
+            .stdout(stdout);
+        Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
+    }
+
+    /// Waits for the end and returns the requests per second that wrk saw.
+    pub(crate) fn requests_per_s(mut self) -> Result<f64> {
+        let status = self.running.wait(self.run_time + Duration::from_secs(10))?;
+        let text = fs::read_to_string(self.out.path()).context("cannot read the output of wrk")?;
+        if !status.success() {
+            bail!("wrk failed ({status}): {}", text.trim());
+        }
+        parse_wrk(&text).with_context(|| format!("wrk printed no rate, or saw errors: {}", text.trim()))
+    }
+}
+
+/// A run in which requests failed measures something else.
+fn parse_wrk(text: &str) -> Option<f64> {
+    if text.contains("Non-2xx") || text.contains("Socket errors") {
+        return None;
+    }
+    text.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
+}
+
+/// Version of nginx, for the line under a table.
+pub(crate) fn version() -> Result<String> {
+    let nginx = find_program("nginx").context("no nginx")?;
+    output(Command::new("sh").args(["-c", "\"$1\" -v 2>&1", "sh"]).arg(nginx)).map(|it| it.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_and_a_run_with_errors_has_none() {
+        let good =
+            "Running 2s test\n  4 requests in 2.00s, 1MB read\nRequests/sec:  34567.89\nTransfer/sec: 1MB\n";
+        assert_eq!(parse_wrk(good), Some(34567.89));
+        assert_eq!(parse_wrk(&format!("{good}  Non-2xx or 3xx responses: 3\n")), None);
+        assert_eq!(parse_wrk("unable to connect"), None);
+    }
+}

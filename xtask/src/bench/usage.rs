@@ -1,0 +1,59 @@
+//! CPU time and resident memory of a process, from /proc/PID/stat.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+
+/// The unit of times in /proc is fixed by the kernel's interface at a hundredth of a second.
+const NS_PER_TICK: u64 = 10_000_000;
+/// On the architectures that are supported so far.
+const PAGE_BYTES: u64 = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) cpu_time: Duration,
+    pub(super) rss_bytes: u64,
+}
+
+pub(super) fn of(pid: u32) -> Result<Usage> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
+    parse(&text).with_context(|| format!("cannot parse `{path}`"))
+}
+
+/// Fields are counted from the last parenthesis: the name before it may hold spaces and parentheses.
+fn parse(stat: &str) -> Option<Usage> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    // The first of these is field 3 in proc(5).
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = field(14)?.checked_add(field(15)?)?;
+    Some(Usage {
+        cpu_time: Duration::from_nanos(ticks.checked_mul(NS_PER_TICK)?),
+        rss_bytes: field(24)?.checked_mul(PAGE_BYTES)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let stat = "7 (a) b (c) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 12345 1000000 256 184";
+        let expected = Usage { cpu_time: Duration::from_secs(2), rss_bytes: 1 << 20 };
+        assert_eq!(parse(stat), Some(expected));
+    }
+
+    #[test]
+    fn half_a_line_gives_nothing() {
+        assert_eq!(parse("7 (a) R 1 7"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn this_process_has_some_memory() {
+        let found = of(std::process::id()).unwrap();
+        assert!(found.rss_bytes > 0, "{found:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The part of the developer commands that tests call as a library.
+
+pub mod programs;

@@ -1,0 +1,77 @@
+//! Developer commands: `cargo xtask help` lists them. The only script language of the project.
+#![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
+
+mod bench;
+mod bless;
+mod demo;
+mod ebpf;
+mod packages;
+mod process;
+mod shell;
+mod suite;
+mod vm;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::shell::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of Brazier")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rebuild the kernel programs and their stamp
+    BuildEbpf(ebpf::Args),
+    /// Run every check and test that this machine can run
+    Test,
+    /// Boot Debian kernels in an emulator and run tests/vm/*.sh, or one command, inside
+    Vm(vm::Args),
+    /// Measure side by side and rewrite the tables of docs/benchmarks.md
+    Bench(bench::Args),
+    /// Rewrite the golden files from what the code does now
+    Bless,
+    /// Profile a real nginx under load and leave a flamegraph
+    Demo,
+    /// Compile the target programs of tests/programs into a directory
+    Programs {
+        /// Where the programs go
+        dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            // On the same stream as the progress, so that it stands after what led to it.
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::BuildEbpf(args) => ebpf::run(&workspace, &args)?,
+        // Its last line is the verdict, so nothing is printed after it.
+        Command::Test => return Ok(suite::run(&workspace)),
+        Command::Vm(args) => vm::run(&workspace, &args)?,
+        Command::Bench(args) => bench::run(&workspace, &args)?,
+        Command::Bless => bless::run(&workspace)?,
+        Command::Demo => demo::run(&workspace)?,
+        Command::Programs { dir } => {
+            for program in xtask::programs::build_all(&workspace.root, &dir)? {
+                println!("{}", program.display());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

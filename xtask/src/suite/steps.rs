@@ -1,0 +1,124 @@
+//! The steps of a test run, in order: cheap checks first, then what takes root, then other kernels.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    envoy, libtest,
+    tally::{Outcome, Tally},
+    tidy,
+};
+use crate::{
+    ebpf, packages,
+    shell::{self, Workspace, is_debian, is_root},
+    vm,
+};
+
+const NOT_ROOT: &str = "needs root";
+
+/// What the privileged tests are handed, through the environment.
+#[derive(Default)]
+struct Targets {
+    agent: Option<PathBuf>,
+    programs: Option<PathBuf>,
+    envoy: Option<PathBuf>,
+}
+
+impl Targets {
+    fn agent(&self) -> Result<&Path> {
+        self.agent.as_deref().context("the release build failed")
+    }
+
+    fn programs(&self) -> Result<&Path> {
+        self.programs.as_deref().context("the target programs did not compile")
+    }
+}
+
+pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
+    let root = is_root();
+    if root && is_debian() {
+        tally.step("packages", || {
+            packages::install(&packages::EBPF)?;
+            packages::install(&packages::TESTS)?;
+            Ok(Outcome::Held)
+        });
+    }
+    checks(workspace, tally);
+    tally.step("unprivileged tests", || {
+        libtest::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    });
+    if !root {
+        for name in ["privileged tests", "kernel 6.1", "kernel 6.12"] {
+            tally.step(name, || Ok(Outcome::Skipped(NOT_ROOT.into())));
+        }
+        return;
+    }
+    let mut targets = Targets::default();
+    tally.step("release build", || {
+        targets.agent = Some(workspace.release_agent()?);
+        let dir = workspace.target.join("programs");
+        xtask::programs::build_all(&workspace.root, &dir)?;
+        targets.programs = Some(dir);
+        Ok(Outcome::Held)
+    });
+    tally.step("envoy", || match envoy::find(workspace) {
+        Ok(path) => {
+            targets.envoy = Some(path);
+            Ok(Outcome::Held)
+        }
+        Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
+    });
+    tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
+    for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
+        tally.step(name, || virtual_machine(workspace, &targets, kernel));
+    }
+}
+
+/// What needs no test binary.
+fn checks(workspace: &Workspace, tally: &mut Tally) {
+    let held = |command: &mut Command| shell::run(command).map(|()| Outcome::Held);
+    tally.step("tidy", || tidy::check(&workspace.root).map(|()| Outcome::Held));
+    tally.step("format", || held(workspace.cargo().args(["fmt", "--all", "--check"])));
+    tally.step("lints", || {
+        let args = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        held(workspace.cargo().args(args))
+    });
+    tally.step("kernel programs", || {
+        stamp::check(&workspace.root).context("run `cargo xtask build-ebpf`")?;
+        match ebpf::can_build(workspace) {
+            Ok(()) => {}
+            Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+        }
+        Ok(match ebpf::check(workspace, false)? {
+            ebpf::Checked::Same { .. } => Outcome::Held,
+            ebpf::Checked::NotCompared { here, stamp } => {
+                Outcome::Skipped(format!("not compared: toolchain {here} differs from {stamp}"))
+            }
+        })
+    });
+}
+
+/// The same packages as in the unprivileged run are selected, so that nothing is compiled a second time.
+fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--workspace", "--features", "tests/privileged", "--test", "suite"])
+        .args(["--", "--test-threads=1"])
+        .env("BRAZIER_AGENT", targets.agent()?)
+        .env("BRAZIER_PROGRAMS", targets.programs()?);
+    if let Some(envoy) = &targets.envoy {
+        command.env("BRAZIER_ENVOY", envoy);
+    }
+    Ok(command)
+}
+
+fn virtual_machine(workspace: &Workspace, targets: &Targets, kernel: vm::Kernel) -> Result<Outcome> {
+    let report = vm::run_cases(workspace, kernel, targets.agent()?, targets.programs()?)?;
+    let counts =
+        libtest::Counts { passed: report.n_ok(), failed: report.n_failed(), ..libtest::Counts::default() };
+    Ok(Outcome::Ran { counts, succeeded: report.n_failed() == 0 })
+}
