@@ -45,6 +45,8 @@ pub struct UserStack {
     pub frames: Vec<UserFrame>,
     /// Why it ends where it ends.
     pub fault: Fault,
+    /// Some frames were left by their frame pointer, for want of unwind information.
+    pub has_frame_pointer_steps: bool,
 }
 
 /// A kernel stack, leaf first.
@@ -94,7 +96,7 @@ impl Aggregate {
 
     /// Takes in a kernel stack.
     pub fn add_kernel_stack(&mut self, stack: RawStack) {
-        let RawStack { id, fault, words: mut addresses } = stack;
+        let RawStack { id, fault, words: mut addresses, .. } = stack;
         // As in a user stack: a return address names the instruction after the call.
         addresses.iter_mut().skip(1).for_each(|address| *address = address.saturating_sub(1));
         let index = self.kernel_stacks.intern(KernelStack { addresses, fault });
@@ -161,6 +163,7 @@ impl Aggregate {
 /// Gives every frame its file. A return address outside all mappings ends the stack, as it would have in the
 /// kernel had the mappings been known there.
 fn resolve(raw: &RawStack, image: &Image, files: &Files) -> UserStack {
+    let has_frame_pointer_steps = raw.has_frame_pointer_steps;
     let mut frames = Vec::with_capacity(raw.words.len());
     for word in &raw.words {
         let frame = match PackedFrame(*word).unpack() {
@@ -179,10 +182,10 @@ fn resolve(raw: &RawStack, image: &Image, files: &Files) -> UserStack {
             None if frames.is_empty() => {
                 frames.push(UserFrame::Unmapped { address: *word & (u64::MAX >> 1) });
             }
-            None => return UserStack { frames, fault: Fault::RETURN_UNMAPPED },
+            None => return UserStack { frames, fault: Fault::RETURN_UNMAPPED, has_frame_pointer_steps },
         }
     }
-    UserStack { frames, fault: raw.fault }
+    UserStack { frames, fault: raw.fault, has_frame_pointer_steps }
 }
 
 /// Distinct values, numbered.
@@ -241,7 +244,12 @@ mod tests {
     }
 
     fn stack(id: u64, words: &[PackedFrame]) -> RawStack {
-        RawStack { id, fault: Fault::COMPLETE, words: words.iter().map(|frame| frame.0).collect() }
+        RawStack {
+            id,
+            fault: Fault::COMPLETE,
+            has_frame_pointer_steps: false,
+            words: words.iter().map(|frame| frame.0).collect(),
+        }
     }
 
     fn add(aggregate: &mut Aggregate, processes: &Processes, tgid: u32, user_stack: u64) {

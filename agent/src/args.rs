@@ -71,6 +71,9 @@ pub struct RecordArgs {
     /// Form of the profile [default: by the file's ending]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+    /// Memory for unwind tables, at most: 64MiB, 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    pub table_memory: u64,
     /// Look up inlined functions and source lines in debug information, where there is any
     #[arg(long)]
     pub inlines: bool,
@@ -167,9 +170,24 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `256MiB`, `1GiB`; a bare number is bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err("expected a number and a unit, such as 64MiB or 1GiB".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number and a unit, such as 64MiB or 1GiB")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "is more than any memory".into())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Format, parse_duration};
+    use super::{Cli, Format, parse_duration, parse_size};
     use clap::CommandFactory as _;
     use std::{path::Path, time::Duration};
 
@@ -185,6 +203,17 @@ mod tests {
         }
         for text in ["0", "0s", "", "s", "-5", "5 s", "1e9", "5d", "1.2.3s", "99999999999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}: {:?}", parse_duration(text));
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(
+            ["7", "2KiB", "256MiB", "1GiB"].map(parse_size),
+            [Ok(7), Ok(2048), Ok(256 << 20), Ok(1 << 30)]
+        );
+        for text in ["", "MiB", "1MB", "-1", "1.5GiB", "99999999999GiB"] {
+            assert!(parse_size(text).is_err(), "{text}: {:?}", parse_size(text));
         }
     }
 

@@ -47,6 +47,17 @@ pub fn outcomes(aggregate: &Aggregate) -> HashMap<Fault, u64> {
     outcomes
 }
 
+/// Samples in whose stacks some frames had no unwind information.
+#[must_use]
+pub fn n_frame_pointer_samples(aggregate: &Aggregate) -> u64 {
+    let has_steps = |key: &Key| {
+        key.user
+            .and_then(|index| aggregate.user_stacks().get(index as usize))
+            .is_some_and(|stack| stack.has_frame_pointer_steps)
+    };
+    aggregate.weights().filter(|(key, _)| has_steps(key)).map(|(_, weight)| weight).sum()
+}
+
 /// The first reason why a sample's stack is not whole, user half first, and that of the kernel half alone.
 fn faults(aggregate: &Aggregate, key: &Key) -> (Fault, Fault) {
     let user = key.user.and_then(|index| aggregate.user_stacks().get(index as usize));

@@ -19,3 +19,4 @@ pub mod run;
 pub mod send;
 pub mod symbolize;
 pub mod table_op;
+pub mod unwind;

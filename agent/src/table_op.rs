@@ -1,6 +1,10 @@
 //! The one arrow that goes back to the kernel: changes to its tables, as data.
 
+use std::sync::Arc;
+
 use abi::{mapping::MappingTable, target::Target};
+
+use crate::{process::FileId, unwind};
 
 /// A change to a table of the kernel side. [`crate::process::plan`] decides them, [`crate::kernel`] carries
 /// them out.
@@ -19,6 +23,13 @@ pub enum TableOp {
         pid: u32,
         /// How it is a target.
         target: Target,
+    },
+    /// Gives a file its unwind table, or says that it has none.
+    SetUnwindTable {
+        /// Which file.
+        file: FileId,
+        /// Its table.
+        table: Option<Arc<unwind::Table>>,
     },
     /// Forgets a process that has ended.
     Forget {

@@ -50,7 +50,13 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
 
     let stop = stop_on_signals()?;
     let bar = progress_bar(duration);
-    let options = Options { targets, follow_children: !args.no_children, frequency_hz, duration };
+    let options = Options {
+        targets,
+        follow_children: !args.no_children,
+        frequency_hz,
+        table_bytes: args.table_memory,
+        duration,
+    };
     let recording = run::record(options, &stop, |elapsed, n_samples| {
         bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         bar.set_message(format!("{n_samples} samples"));
@@ -205,7 +211,15 @@ fn comments(recording: &Recording) -> Vec<String> {
             losses.process_events,
             "process events that the kernel had no room for; processes were looked up again",
         ),
+        (
+            losses.tables_without_room,
+            "files left by frame pointer: no room for their unwind tables (--table-memory)",
+        ),
         (losses.table_writes, "changes that the kernel's tables had no room for"),
+        (
+            assemble::n_frame_pointer_samples(&recording.aggregate),
+            "samples with code that has no unwind information: left by its frame pointer",
+        ),
         (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
     ] {
         if count > 0 {

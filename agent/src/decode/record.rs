@@ -2,7 +2,9 @@
 
 use abi::{
     fault::Fault,
-    sample::{KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK, Sample, StackHeader},
+    sample::{
+        KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
+    },
 };
 use thiserror::Error;
 
@@ -24,6 +26,8 @@ pub struct RawStack {
     pub id: u64,
     /// Why it ends where it ends.
     pub fault: Fault,
+    /// Some frames were left by their frame pointer, for want of unwind information.
+    pub has_frame_pointer_steps: bool,
     /// Its frames.
     pub words: Vec<u64>,
 }
@@ -64,7 +68,8 @@ fn stack(bytes: &[u8]) -> Option<RawStack> {
     let (header, frames) = StackHeader::decode(bytes)?;
     let frames = frames.get(..(header.n_frames as usize).checked_mul(8)?)?;
     let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-    Some(RawStack { id: header.id, fault: header.fault(), words })
+    let has_frame_pointer_steps = header.flags & STACK_HAS_FRAME_POINTER_STEPS != 0;
+    Some(RawStack { id: header.id, fault: header.fault(), has_frame_pointer_steps, words })
 }
 
 #[cfg(test)]

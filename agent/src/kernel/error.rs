@@ -67,6 +67,21 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// Unwind tables have a limit.
+    #[error("no room for {n_bytes} bytes of unwind table: raise --table-memory")]
+    NoTableRoom {
+        /// What was wanted.
+        n_bytes: usize,
+    },
+    /// The memory of a map.
+    #[error("cannot map the memory of `{map}`")]
+    MapMemory {
+        /// Which.
+        map: &'static str,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
     /// A map operation.
     #[error("cannot use map `{map}`")]
     Map {

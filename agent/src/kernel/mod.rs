@@ -10,6 +10,7 @@ mod load;
 pub mod probe;
 mod sideband;
 mod tables;
+mod unwind_tables;
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use aya::{
 pub use attach::{Clock, max_frequency_hz};
 pub use cost::Cost;
 pub use error::KernelError;
-pub use sideband::RawProcessRecord;
+pub use sideband::{RawProcessRecord, Sideband};
+pub use unwind_tables::Room;
 
 use crate::table_op::TableOp;
 
@@ -32,23 +34,20 @@ pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     tables: tables::Tables,
-    sideband: sideband::Sideband,
+    sideband: Sideband,
     sampling: Option<attach::Sampling>,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<std::os::fd::OwnedFd>,
 }
 
 impl Kernel {
-    /// Loads the programs and begins to follow processes. Nothing is sampled yet.
+    /// Loads the programs, with room for unwind tables, and begins to follow processes. Nothing is sampled yet.
     ///
     /// # Errors
     /// If the kernel refuses a program, a map or an event; the error says which and what to do.
-    pub fn load(config: Config) -> Result<Self, KernelError> {
-        // Opened first: what a process does from here on is seen, so that nothing falls between the first look
-        // into /proc and the first event.
-        let sideband = sideband::Sideband::open()?;
+    pub fn load(config: Config, room: Room, sideband: Sideband) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let mut ebpf = load::load(config)?;
+        let mut ebpf = load::load(config, room)?;
         attach::follow(&mut ebpf)?;
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,

@@ -25,13 +25,17 @@ pub struct RawProcessRecord<'a> {
 }
 
 /// The events of all CPUs.
-pub(super) struct Sideband {
+pub struct Sideband {
     samplers: Vec<Sampler>,
 }
 
 impl Sideband {
-    /// Opens and enables them.
-    pub(super) fn open() -> Result<Self, KernelError> {
+    /// Opens and enables them. From here on nothing that a process does is missed, so this comes before the first
+    /// look into /proc.
+    ///
+    /// # Errors
+    /// If an event cannot be opened.
+    pub fn open() -> Result<Self, KernelError> {
         let cpus = online_cpus()
             .map_err(|(path, source)| KernelError::OnlineCpus { path: path.to_owned(), source })?;
         let samplers = cpus.into_iter().map(|cpu| Self::open_cpu(cpu as usize)).collect::<Result<_, _>>()?;

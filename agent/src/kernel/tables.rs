@@ -6,13 +6,14 @@ use aya::{
     maps::{HashMap, MapData, MapError},
 };
 
-use super::{KernelError, load};
+use super::{KernelError, load, unwind_tables::UnwindTables};
 use crate::table_op::TableOp;
 
 /// The maps that the agent writes.
 pub(super) struct Tables {
     targets: HashMap<MapData, u32, Target>,
     mappings: HashMap<MapData, u32, MappingTable>,
+    unwind: UnwindTables,
 }
 
 impl Tables {
@@ -20,6 +21,7 @@ impl Tables {
         Ok(Self {
             targets: load::take(ebpf, names::MAP_TARGETS)?,
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
+            unwind: UnwindTables::take(ebpf)?,
         })
     }
 
@@ -31,6 +33,7 @@ impl Tables {
             TableOp::SetTarget { pid, target } => {
                 self.targets.insert(pid, target, 0).map_err(map_error(names::MAP_TARGETS))
             }
+            TableOp::SetUnwindTable { file, table } => self.unwind.set(*file, table.as_deref()),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
                 absent_is_fine(self.mappings.remove(pid)).map_err(map_error(names::MAP_MAPPINGS))

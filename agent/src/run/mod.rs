@@ -4,7 +4,9 @@ mod command;
 mod losses;
 mod session;
 mod snapshot;
+mod table_builder;
 mod targets;
+mod world;
 
 use std::{
     io,
@@ -34,6 +36,8 @@ pub struct Options {
     pub follow_children: bool,
     /// Samples a second on each CPU.
     pub frequency_hz: u64,
+    /// Memory for unwind tables, at most.
+    pub table_bytes: u64,
     /// For how long; until the targets end, if not given.
     pub duration: Option<Duration>,
 }
@@ -79,8 +83,8 @@ pub fn record(
     stop: &AtomicBool,
     mut progress: impl FnMut(Duration, u64),
 ) -> Result<Recording, RunError> {
-    let Options { mut targets, follow_children, frequency_hz, duration } = options;
-    let mut session = Session::start(&targets, follow_children)?;
+    let Options { mut targets, follow_children, frequency_hz, table_bytes, duration } = options;
+    let mut session = Session::start(&targets, follow_children, table_bytes)?;
     let clock = session.start_sampling(frequency_hz)?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;

@@ -1,6 +1,6 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use abi::{
     counter::Counter,
@@ -8,14 +8,14 @@ use abi::{
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
-use super::{End, ExitStatus, Losses, RunError, Targets, snapshot};
+use super::{End, ExitStatus, Losses, RunError, Targets, world::World};
 use crate::{
     aggregate::Aggregate,
     clock,
     decode::{self, ProcessEvent, Record},
-    kernel::{Clock, Cost, Kernel, KernelError},
+    kernel::{Clock, Cost, Kernel, KernelError, Room, Sideband},
     object::ObjectFile,
-    process::{Effect, FileId, ImageId, Processes, plan},
+    process::{FileId, ImageId, Processes, plan},
     procfs::status,
     symbolize::JitProcess,
     table_op::TableOp,
@@ -23,6 +23,9 @@ use crate::{
 
 /// How often the list of targets is read again until it has stopped growing.
 const MAX_LOOKS: usize = 16;
+
+/// How often to ask for an unwind table that is being built: until it is there, its file's samples are cut.
+const TABLE_POLL: Duration = Duration::from_millis(2);
 
 /// What a recording used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +47,7 @@ pub struct Recording {
     /// Counted stacks.
     pub aggregate: Aggregate,
     /// Files that were mapped, open since they were first seen.
-    pub objects: HashMap<FileId, ObjectFile>,
+    pub objects: HashMap<FileId, Arc<ObjectFile>>,
     /// Where images that make code at run time describe it.
     pub jit: HashMap<ImageId, JitProcess>,
     /// Counted by the kernel side.
@@ -70,60 +73,64 @@ pub struct Recording {
 /// One recording under way.
 pub(super) struct Session {
     kernel: Kernel,
-    processes: Processes,
+    world: World,
     aggregate: Aggregate,
-    objects: HashMap<FileId, ObjectFile>,
-    jit: HashMap<ImageId, JitProcess>,
     losses: Losses,
     cpu_before: Duration,
     start_unix_ns: u64,
 }
 
 impl Session {
-    /// Loads the kernel side and looks at every target that is there.
-    pub(super) fn start(targets: &Targets, follow_children: bool) -> Result<Self, RunError> {
+    /// Looks at every target that is there, loads the kernel side with room for their unwind tables, and makes
+    /// both sides agree.
+    pub(super) fn start(
+        targets: &Targets,
+        follow_children: bool,
+        table_bytes: u64,
+    ) -> Result<Self, RunError> {
         let config = targets.config()?;
-        // Before anything is loaded: a mistyped process ID should not cost a verifier run.
-        targets.present(false)?;
+        // From here on no event is missed: what the first look does not see is seen by the second.
+        let sideband = Sideband::open()?;
+        let mut world = World::new(targets.interest(follow_children));
+        let mut known = targets.present(follow_children)?;
+        known.iter().for_each(|pid| world.look_at(*pid));
+        let room = Room::for_tables(world.tables.wait(), table_bytes);
         let mut session = Self {
-            kernel: Kernel::load(config)?,
-            processes: Processes::new(targets.interest(follow_children)),
+            kernel: Kernel::load(config, room, sideband)?,
+            world,
             aggregate: Aggregate::default(),
-            objects: HashMap::new(),
-            jit: HashMap::new(),
             losses: Losses::default(),
             cpu_before: Duration::ZERO,
             start_unix_ns: 0,
         };
-        session.look(targets, follow_children)?;
-        Ok(session)
-    }
 
-    /// Makes every target known to both sides. A child that is forked between the listing and its parent's
-    /// entry is missed by the kernel side, so the list is read until nothing new is on it.
-    fn look(&mut self, targets: &Targets, follow_children: bool) -> Result<(), RunError> {
         let flags = match targets {
             Targets::Command(_) => TARGET_AT_EXEC,
             _ => TARGET_ACTIVE,
         } | if follow_children { TARGET_FOLLOW } else { 0 };
-        let mut known = std::collections::BTreeSet::new();
+        let mut new = known.clone();
         for _ in 0..MAX_LOOKS {
+            for pid in &new {
+                if targets.are_listed() {
+                    let target = Target { image_since_ns: 0, flags, reserved: 0 };
+                    session.kernel.apply(&TableOp::SetTarget { pid: *pid, target })?;
+                }
+            }
+            // A child forked between the list and its parent's entry is not followed by the kernel side: list
+            // again until there is nothing new.
             let present = targets.present(follow_children)?;
-            let new: Vec<u32> = present.difference(&known).copied().collect();
+            new = present.difference(&known).copied().collect();
             if new.is_empty() {
                 break;
             }
-            for pid in new {
-                if targets.are_listed() {
-                    let target = Target { image_since_ns: 0, flags, reserved: 0 };
-                    self.kernel.apply(&TableOp::SetTarget { pid, target })?;
-                }
-                self.take_snapshot(pid);
-                known.insert(pid);
-            }
+            new.iter().for_each(|pid| session.world.look_at(*pid));
+            known.extend(&new);
         }
-        self.pump();
-        Ok(())
+        session.pump();
+        // The first sample is to be walked whole.
+        let _ = session.world.tables.wait().count();
+        session.write_tables(clock::monotonic_ns());
+        Ok(session)
     }
 
     /// Begins to sample.
@@ -133,8 +140,9 @@ impl Session {
         self.kernel.start_sampling(frequency_hz)
     }
 
-    /// Waits until a process does something or `timeout` is over.
+    /// Waits until a process does something, an unwind table is likely to be ready, or `timeout` is over.
     pub(super) fn wait(&self, timeout: Duration) {
+        let timeout = if self.world.tables.is_busy() { timeout.min(TABLE_POLL) } else { timeout };
         self.kernel.wait(timeout);
     }
 
@@ -145,7 +153,7 @@ impl Session {
 
     /// Whether any target still runs.
     pub(super) fn any_target_alive(&self) -> bool {
-        self.processes.any_alive()
+        self.world.processes.any_alive()
     }
 
     /// Moves everything that the kernel has for us one stage on.
@@ -162,13 +170,25 @@ impl Session {
         let mut events = events.into_iter().peekable();
         for sample in samples {
             while let Some(event) = events.next_if(|event| event.time_ns <= sample.time_ns) {
-                self.apply(event);
+                self.world.apply(event);
             }
             self.count(&sample);
         }
-        events.for_each(|event| self.apply(event));
+        events.for_each(|event| self.world.apply(event));
 
-        for op in plan::table_ops(&mut self.processes, as_of_ns) {
+        self.write_tables(as_of_ns);
+    }
+
+    /// Writes to the kernel's tables whatever has changed, unwind tables first: a mapping makes its file be walked.
+    fn write_tables(&mut self, as_of_ns: u64) {
+        while let Some((file, table)) = self.world.tables.next() {
+            match self.kernel.apply(&TableOp::SetUnwindTable { file, table }) {
+                Ok(()) => {}
+                Err(KernelError::NoTableRoom { .. }) => self.losses.tables_without_room += 1,
+                Err(_) => self.losses.table_writes += 1,
+            }
+        }
+        for op in plan::table_ops(&mut self.world.processes, as_of_ns) {
             if self.kernel.apply(&op).is_err() {
                 self.losses.table_writes += 1;
             }
@@ -196,7 +216,8 @@ impl Session {
             agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
             table_bytes: self.kernel.table_bytes(),
         };
-        let Self { processes, aggregate, objects, jit, losses, start_unix_ns, .. } = self;
+        let Self { world: World { processes, objects, jit, .. }, aggregate, losses, start_unix_ns, .. } =
+            self;
         Ok(Recording {
             processes,
             aggregate,
@@ -233,50 +254,18 @@ impl Session {
         });
         if n_lost > 0 {
             self.losses.process_events += n_lost;
-            for pid in self.processes.live_pids() {
-                self.take_snapshot(pid);
-            }
+            self.world.processes.live_pids().into_iter().for_each(|pid| self.world.look_at(pid));
         }
         events
     }
 
     fn count(&mut self, sample: &Sample) {
-        let image_id = self.processes.image_at(sample.tgid, sample.time_ns);
-        let known = image_id.and_then(|id| Some((id, self.processes.image(id)?)));
+        let processes = &self.world.processes;
+        let image_id = processes.image_at(sample.tgid, sample.time_ns);
+        let known = image_id.and_then(|id| Some((id, processes.image(id)?)));
         match known {
-            Some((id, image)) => self.aggregate.add(sample, id, image, self.processes.files()),
+            Some((id, image)) => self.aggregate.add(sample, id, image, processes.files()),
             None => self.losses.unknown_process += 1,
-        }
-    }
-
-    fn apply(&mut self, event: ProcessEvent) {
-        let mut effects = Vec::new();
-        self.processes.apply(event, &mut effects);
-        self.carry_out(effects);
-    }
-
-    fn take_snapshot(&mut self, pid: u32) {
-        let Some(snapshot) = snapshot::take(pid) else { return };
-        let mut effects = Vec::new();
-        self.processes.insert(snapshot, clock::monotonic_ns(), &mut effects);
-        self.carry_out(effects);
-    }
-
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::OpenFile { file, pid, region } => {
-                    // A file that cannot be opened leaves its frames without names, which the profile says.
-                    if let Some(object) = snapshot::open(pid, &region) {
-                        self.objects.insert(file, object);
-                    }
-                }
-                Effect::HoldRoot { image, pid } => {
-                    if let Some(process) = snapshot::hold_root(pid) {
-                        self.jit.insert(image, process);
-                    }
-                }
-            }
         }
     }
 }

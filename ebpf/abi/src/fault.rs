@@ -30,11 +30,15 @@ macro_rules! faults {
 
 faults! {
     0 COMPLETE "complete" "the walk reached the root"
-    1 STACK_UNREADABLE "stack_unreadable" "the stack memory at the frame pointer could not be read"
-    2 CHAIN_BROKEN "chain_broken" "the frame pointer does not lead up the stack: code without frame pointers"
+    1 STACK_UNREADABLE "stack_unreadable" "stack memory could not be read"
+    2 CHAIN_BROKEN "chain_broken" "no unwind information, and the frame pointer does not lead up the stack"
     3 FRAME_LIMIT "frame_limit" "the stack has more frames than the limit"
-    4 RETURN_UNMAPPED "return_unmapped" "a return address lies in no executable mapping: code without frame pointers"
+    4 RETURN_UNMAPPED "return_unmapped" "a return address lies in no executable mapping"
     5 MAPPINGS_CHANGED "mappings_changed" "the mappings were replaced while the stack was walked"
+    6 TABLE_PENDING "table_pending" "the unwind table of a new file was not ready yet"
+    7 UNSUPPORTED_RULE "unsupported_rule" "the unwind information is of a kind that is not supported"
+    8 REGISTER_LOST "register_lost" "the unwind information needs a register that a callee may have changed"
+    9 NOT_ASCENDING "not_ascending" "the unwind information does not lead up the stack"
 }
 
 impl Fault {

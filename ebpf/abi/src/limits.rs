@@ -36,3 +36,7 @@ pub const MIN_RING_BYTES: u32 = 1 << 20;
 
 /// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
 pub const COMM_BYTES: usize = 16;
+
+/// Files that can have an unwind table (32 bytes each). A host with hundreds of containers maps some thousands;
+/// code of a file past it is left by frame pointer.
+pub const MAX_UNWIND_FILES: u32 = 16_384;

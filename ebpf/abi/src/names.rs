@@ -15,6 +15,14 @@ pub const MAP_TARGETS: &str = "TARGETS";
 pub const MAP_MAPPINGS: &str = "MAPPINGS";
 /// Stack hash -> stack ID.
 pub const MAP_SEEN: &str = "SEEN";
+/// File ID -> [`crate::unwind::FileTable`].
+pub const MAP_FILES: &str = "FILES";
+/// [`crate::unwind::UnwindLine`]s of all files.
+pub const MAP_LINES: &str = "LINES";
+/// [`crate::unwind::IndexEntry`]s of all files.
+pub const MAP_INDEX: &str = "INDEX";
+/// [`crate::unwind::UnwindRule`]s of all files.
+pub const MAP_RULES: &str = "RULES";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 

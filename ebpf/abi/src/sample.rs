@@ -13,6 +13,9 @@ pub const KIND_USER_STACK: u32 = 2;
 /// [`StackHeader`], then `n_frames` words: absolute addresses of a kernel stack, leaf first.
 pub const KIND_KERNEL_STACK: u32 = 3;
 
+/// Bit of [`StackHeader::flags`]: some frames had no unwind information and were left by their frame pointer.
+pub const STACK_HAS_FRAME_POINTER_STEPS: u32 = 1 << 0;
+
 /// Stack ID of a sample that has no such stack.
 pub const NO_STACK: u64 = 0;
 
@@ -52,8 +55,8 @@ pub struct StackHeader {
     pub id: u64,
     /// Why it ends where it ends.
     pub fault: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// `STACK_*` bits.
+    pub flags: u32,
 }
 
 /// A user stack as the kernel side builds it: header and frames in one piece.
@@ -123,7 +126,7 @@ impl StackHeader {
             n_frames: u32_of(b)?,
             id: u64_of(b)?,
             fault: u32_of(b)?,
-            reserved: u32_of(b)?,
+            flags: u32_of(b)?,
         };
         Some((header, bytes))
     }

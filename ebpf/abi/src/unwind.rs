@@ -195,6 +195,13 @@ pub const fn rule_number(byte: u8, byte_before: u8) -> u32 {
     }
 }
 
+/// State of a file: its table has not been written yet.
+pub const FILE_PENDING: u32 = 0;
+/// State of a file: its table is there.
+pub const FILE_HAS_ROWS: u32 = 1;
+/// State of a file: it has no unwind information, or there was no room for it.
+pub const FILE_WITHOUT_ROWS: u32 = 2;
+
 /// Where the table of one file is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,8 +220,8 @@ pub struct FileTable {
     pub n_rows: u32,
     /// Rules.
     pub n_rules: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// `FILE_*`. Written last: the rest is valid once it says [`FILE_HAS_ROWS`].
+    pub state: u32,
 }
 
 const _: () = assert!(size_of::<UnwindRule>() == 8);

@@ -49,13 +49,8 @@ pub(super) fn id(ctx: &PerfEventContext, scratch: &mut Scratch) -> u64 {
         bpf_loop(n_frames as u32, hash_frame as *mut c_void, (&raw mut hashing).cast(), 0);
     }
     let fault = if n_frames == MAX_KERNEL_FRAMES { Fault::FRAME_LIMIT } else { Fault::COMPLETE };
-    kernel.header = StackHeader {
-        kind: KIND_KERNEL_STACK,
-        n_frames: n_frames as u32,
-        id: 0,
-        fault: fault.0,
-        reserved: 0,
-    };
+    kernel.header =
+        StackHeader { kind: KIND_KERNEL_STACK, n_frames: n_frames as u32, id: 0, fault: fault.0, flags: 0 };
     let n_bytes = (size_of::<StackHeader>() + n_frames * 8) as u64;
     submit::stack_id(&hashing.hash.finish(n_frames as u32, fault.0), &mut kernel.header, n_bytes, n_stacks)
 }

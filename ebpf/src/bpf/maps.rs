@@ -3,16 +3,21 @@
 use abi::{
     config::Config,
     counter::{Counter, N_COUNTERS},
-    limits::{MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TARGETS, MIN_RING_BYTES, STACK_WINDOW_WORDS},
+    frame::PackedFrame,
+    limits::{MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES},
     mapping::MappingTable,
     sample::{KernelStack, UserStack},
     target::Target,
+    unwind::{FileTable, IndexEntry, UnwindLine, UnwindRule},
 };
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
+use ebpf::walk::Walk;
+
+use super::read::Memory;
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
@@ -28,10 +33,26 @@ pub(super) static MAPPINGS: HashMap<u32, MappingTable> =
 /// Preallocated: it is written from interrupts, on the sampling path.
 #[map]
 pub(super) static SEEN: HashMap<[u64; 2], u64> = HashMap::with_max_entries(MAX_SEEN_STACKS, 0);
+/// File ID -> where its unwind table is.
+#[map]
+pub(super) static FILES: Array<FileTable> = Array::with_max_entries(MAX_UNWIND_FILES, BPF_F_MMAPABLE);
+/// The rows of all files; the agent says before loading how many there is room for, as for the next two.
+#[map]
+pub(super) static LINES: Array<UnwindLine> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub(super) static INDEX: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub(super) static RULES: Array<UnwindRule> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Entries of [`RuleCache`]: a proxy under load shows a few hundred different frames.
+pub(super) const RULE_CACHE_ENTRIES: usize = 1024;
+
+/// Pairs of a frame and its rule.
+pub(super) type RuleCache = [(PackedFrame, UnwindRule); RULE_CACHE_ENTRIES];
 
 /// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
 /// on one CPU.
@@ -41,7 +62,10 @@ pub(super) struct Scratch {
     pub(super) n_stacks: u64,
     pub(super) user: UserStack,
     pub(super) kernel: KernelStack,
-    pub(super) window: [u64; STACK_WINDOW_WORDS],
+    pub(super) walk: Walk,
+    pub(super) memory: Memory,
+    /// Rules found before, by a hash of their frame.
+    pub(super) rules: RuleCache,
 }
 
 /// The configuration. A volatile read: its value is patched in after compilation.

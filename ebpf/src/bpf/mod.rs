@@ -5,5 +5,6 @@ pub(crate) mod follow;
 mod kernel_stack;
 mod maps;
 mod read;
+mod rules;
 mod submit;
 mod user_stack;

@@ -2,20 +2,28 @@
 
 use abi::limits::{STACK_WINDOW_BYTES, STACK_WINDOW_WORDS};
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use ebpf::walk::ReadUser;
+use ebpf::unwind::ReadUser;
 
-/// The last piece of user stack that was copied.
-pub(super) struct Window {
+/// General registers of x86-64.
+pub(super) const N_REGISTERS: usize = 16;
+
+/// The stack of the interrupted thread, and its registers.
+#[repr(C)]
+pub(super) struct Memory {
+    /// Address of the last piece that was copied.
     base: u64,
-    /// From `base` on; 0 at first.
+    /// Bytes of it.
     n_bytes: u64,
-    words: *mut [u64; STACK_WINDOW_WORDS],
+    words: [u64; STACK_WINDOW_WORDS],
+    /// Of the interrupted instruction, by DWARF number.
+    pub(super) registers: [u64; N_REGISTERS],
 }
 
-impl Window {
+impl Memory {
+    /// What was copied belongs to another thread.
     #[inline(always)]
-    pub(super) const fn new(words: *mut [u64; STACK_WINDOW_WORDS]) -> Self {
-        Self { base: 0, n_bytes: 0, words }
+    pub(super) fn forget(&mut self) {
+        self.n_bytes = 0;
     }
 
     #[inline(always)]
@@ -23,30 +31,28 @@ impl Window {
         self.base = base;
         self.n_bytes = n_bytes;
         // SAFETY: both callers ask for at most the window's size.
-        unsafe { bpf_probe_read_user(self.words.cast(), n_bytes as u32, base as *const _) == 0 }
+        unsafe { bpf_probe_read_user(self.words.as_mut_ptr().cast(), n_bytes as u32, base as *const _) == 0 }
     }
 }
 
-impl ReadUser for Window {
+impl ReadUser for Memory {
     #[inline(always)]
-    fn two_words(&mut self, address: u64) -> Option<[u64; 2]> {
+    fn word(&mut self, address: u64) -> Option<u64> {
         let mut offset = address.wrapping_sub(self.base);
-        if offset.wrapping_add(16) > self.n_bytes || offset > STACK_WINDOW_BYTES as u64 {
-            // A window that would cross the end of the stack cannot be read whole; two words still can.
-            if !self.fill(address, STACK_WINDOW_BYTES as u64) && !self.fill(address, 16) {
+        // Below the window an address wraps to a huge offset; off its raster of words it is read anew.
+        if offset >= self.n_bytes || offset & 7 != 0 {
+            // A window that would cross the end of the stack cannot be read whole; one word still can.
+            if !self.fill(address, STACK_WINDOW_BYTES as u64) && !self.fill(address, 8) {
                 self.n_bytes = 0;
                 return None;
             }
             offset = 0;
         }
-        let i = offset as usize / 8;
-        // SAFETY: masked into the window.
-        unsafe {
-            let words = &*self.words;
-            Some([
-                *words.get_unchecked(i & (STACK_WINDOW_WORDS - 1)),
-                *words.get_unchecked((i + 1) & (STACK_WINDOW_WORDS - 1)),
-            ])
-        }
+        Some(self.words[(offset >> 3) as usize & (STACK_WINDOW_WORDS - 1)])
+    }
+
+    #[inline(always)]
+    fn leaf_register(&self, number: u8) -> u64 {
+        self.registers[usize::from(number) & (N_REGISTERS - 1)]
     }
 }

@@ -4,7 +4,7 @@ use abi::{
     fault::Fault,
     limits::MAX_USER_FRAMES,
     mapping::MappingTable,
-    sample::{KIND_USER_STACK, NO_STACK, StackHeader, UserStack},
+    sample::{KIND_USER_STACK, NO_STACK, StackHeader},
 };
 use aya_ebpf::{
     bindings::pt_regs,
@@ -14,61 +14,68 @@ use aya_ebpf::{
         generated::{bpf_loop, bpf_task_pt_regs},
     },
 };
-use ebpf::walk::{Registers, Walk};
+use ebpf::{unwind::Registers, walk::Walk};
 
 use super::{
     maps::{MAPPINGS, Scratch},
-    read::Window,
+    read::N_REGISTERS,
+    rules::CachedRules,
     submit,
 };
 
 /// What the loop's callback needs. It lives on the program's stack, where the verifier keeps the type of each
-/// pointer.
+/// pointer; everything else lives in the scratch space, where it keeps no value, so that one pass over the
+/// callback stands for all.
 struct Loop {
-    walk: Walk,
     table: *const MappingTable,
-    stack: *mut UserStack,
-    window: Window,
+    scratch: *mut Scratch,
 }
 
 /// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none.
 #[inline(always)]
 pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
-    let Some(registers) = user_registers() else { return NO_STACK };
+    let Some(registers) = user_registers(&mut scratch.memory.registers) else { return NO_STACK };
     let table = MAPPINGS.get_ptr(&tgid).filter(|table| as_of_ns(*table) >= image_since_ns);
     let as_of = table.map_or(0, as_of_ns);
-    let mut state = Loop {
-        walk: Walk::new(registers),
-        table: table.unwrap_or(core::ptr::null()),
-        stack: &raw mut scratch.user,
-        window: Window::new(&raw mut scratch.window),
-    };
+    scratch.walk = Walk::new(registers);
+    scratch.memory.forget();
+    let mut state = Loop { table: table.unwrap_or(core::ptr::null()), scratch };
     // SAFETY: the callback has the signature that `bpf_loop` calls, and `state` outlives the call.
     unsafe {
         bpf_loop(MAX_USER_FRAMES as u32, step as *mut c_void, (&raw mut state).cast(), 0);
     }
-    let mut fault = state.walk.fault;
+    let walk = &scratch.walk;
+    let mut fault = walk.fault;
     if table.is_some_and(|table| as_of_ns(table) != as_of) {
         fault = Fault::MAPPINGS_CHANGED;
     }
-    let n_frames = (state.walk.n_frames as usize).min(MAX_USER_FRAMES);
-    let key = state.walk.hash.finish(n_frames as u32, fault.0);
+    let n_frames = (walk.n_frames as usize).min(MAX_USER_FRAMES);
+    let key = walk.hash.finish(n_frames as u32, fault.0);
     let header = &mut scratch.user.header;
-    *header =
-        StackHeader { kind: KIND_USER_STACK, n_frames: n_frames as u32, id: 0, fault: fault.0, reserved: 0 };
+    *header = StackHeader {
+        kind: KIND_USER_STACK,
+        n_frames: n_frames as u32,
+        id: 0,
+        fault: fault.0,
+        flags: walk.flags,
+    };
     submit::stack_id(&key, header, (size_of::<StackHeader>() + n_frames * 8) as u64, &mut scratch.n_stacks)
 }
 
 /// The registers with which the thread entered the kernel, also when that was a system call and the sample was
-/// taken inside it. `None` for a kernel thread, which has none.
+/// taken inside it; all of them into `all`, by DWARF number. `None` for a kernel thread, which has none.
 #[inline(always)]
-fn user_registers() -> Option<Registers> {
+fn user_registers(all: &mut [u64; N_REGISTERS]) -> Option<Registers> {
     // SAFETY: the current task always has this area at the top of its kernel stack (`task_pt_regs`,
     // arch/x86/include/asm/processor.h); the verifier knows both types.
     let regs = unsafe { &*(bpf_task_pt_regs(bpf_get_current_task_btf().cast()) as *const pt_regs) };
     if regs.cs & 3 != 3 {
         return None;
     }
+    *all = [
+        regs.rax, regs.rdx, regs.rcx, regs.rbx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9,
+        regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+    ];
     Some(Registers { ip: regs.rip, sp: regs.rsp, bp: regs.rbp })
 }
 
@@ -83,11 +90,7 @@ fn as_of_ns(table: *const MappingTable) -> u64 {
 #[inline(never)]
 extern "C" fn step(index: u32, state: *mut Loop) -> c_long {
     // SAFETY: `bpf_loop` hands over what `id` gave it; every pointer in it is a live map value or null.
-    let (state, table, frames) = unsafe {
-        let state = &mut *state;
-        let table = state.table.as_ref();
-        let frames = &mut (*state.stack).frames;
-        (state, table, frames)
-    };
-    c_long::from(!state.walk.step(index, table, &mut state.window, frames))
+    let (table, scratch) = unsafe { ((*state).table.as_ref(), &mut *(*state).scratch) };
+    let Scratch { walk, memory, rules, user, .. } = scratch;
+    c_long::from(!walk.step(index, table, &mut CachedRules(rules), memory, &mut user.frames))
 }

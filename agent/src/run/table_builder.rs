@@ -1,0 +1,112 @@
+//! Unwind tables, built beside the sampling path: files in, tables out, in any order.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread::JoinHandle,
+};
+
+use crate::{
+    object::ObjectFile,
+    process::FileId,
+    unwind::{self, Table},
+};
+
+/// More threads would only wait for each other's files.
+const MAX_WORKERS: usize = 4;
+
+/// A file's table; none where the file has no unwind information, or none that can be used.
+pub(super) type Built = (FileId, Option<Arc<Table>>);
+
+/// Threads that build tables. The queue holds each file of the host once, so the table of files bounds it.
+pub(super) struct TableBuilder {
+    requests: Option<Sender<(FileId, Arc<ObjectFile>)>>,
+    results: Receiver<Built>,
+    /// Built, and not taken yet.
+    ready: VecDeque<Built>,
+    n_pending: usize,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl TableBuilder {
+    pub(super) fn start() -> Self {
+        let (requests, queue) = mpsc::channel();
+        let (results_in, results) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_WORKERS));
+        let workers = (0..n_workers).filter_map(|i| {
+            let (queue, results) = (Arc::clone(&queue), results_in.clone());
+            // With fewer threads than wanted the work is done, only later.
+            std::thread::Builder::new().name(format!("unwind-{i}")).spawn(move || work(&queue, &results)).ok()
+        });
+        let workers = workers.collect();
+        Self { requests: Some(requests), results, ready: VecDeque::new(), n_pending: 0, workers }
+    }
+
+    /// Has a file's table built.
+    pub(super) fn request(&mut self, file: FileId, object: &Arc<ObjectFile>) {
+        let sent =
+            self.requests.as_ref().is_some_and(|requests| requests.send((file, Arc::clone(object))).is_ok());
+        if sent {
+            self.n_pending += 1;
+        } else {
+            self.ready.push_back((file, None));
+        }
+    }
+
+    /// Says that a file has no table: it could not be opened.
+    pub(super) fn give_up(&mut self, file: FileId) {
+        self.ready.push_back((file, None));
+    }
+
+    /// Whether tables are being built.
+    pub(super) fn is_busy(&self) -> bool {
+        self.n_pending > 0
+    }
+
+    /// The next table that is ready; does not wait.
+    pub(super) fn next(&mut self) -> Option<Built> {
+        if let Some(built) = self.ready.pop_front() {
+            return Some(built);
+        }
+        let built = self.results.try_recv().ok()?;
+        self.n_pending -= 1;
+        Some(built)
+    }
+
+    /// Waits until everything asked for is ready, and looks at it without taking it.
+    pub(super) fn wait(&mut self) -> impl Iterator<Item = &Table> {
+        while self.n_pending > 0 {
+            // Every worker gone: what they had not done is not coming.
+            let Ok(built) = self.results.recv() else { break };
+            self.n_pending -= 1;
+            self.ready.push_back(built);
+        }
+        self.ready.iter().filter_map(|(_, table)| table.as_deref())
+    }
+}
+
+impl Drop for TableBuilder {
+    fn drop(&mut self) {
+        // The closed queue ends the workers.
+        self.requests = None;
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has nothing more to say.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(queue: &Mutex<Receiver<(FileId, Arc<ObjectFile>)>>, results: &Sender<Built>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((file, object)) = next else { return };
+        let table = unwind::build(&object).ok().map(Arc::new);
+        if results.send((file, table)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is known of the processes on this host, and what is held of them: files, roots, unwind tables.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{snapshot, table_builder::TableBuilder};
+use crate::{
+    clock,
+    decode::ProcessEvent,
+    object::ObjectFile,
+    process::{Effect, FileId, ImageId, Interest, Processes},
+    symbolize::JitProcess,
+};
+
+/// The table of processes and everything that had to be taken from them while they were there.
+pub(super) struct World {
+    pub(super) processes: Processes,
+    /// Files that were mapped, open since they were first seen.
+    pub(super) objects: HashMap<FileId, Arc<ObjectFile>>,
+    /// Where images that make code at run time describe it.
+    pub(super) jit: HashMap<ImageId, JitProcess>,
+    pub(super) tables: TableBuilder,
+}
+
+impl World {
+    pub(super) fn new(interest: Interest) -> Self {
+        Self {
+            processes: Processes::new(interest),
+            objects: HashMap::new(),
+            jit: HashMap::new(),
+            tables: TableBuilder::start(),
+        }
+    }
+
+    /// Takes in something that a process did.
+    pub(super) fn apply(&mut self, event: ProcessEvent) {
+        let mut effects = Vec::new();
+        self.processes.apply(event, &mut effects);
+        self.carry_out(effects);
+    }
+
+    /// Takes in what /proc says of a process, if it is still there.
+    pub(super) fn look_at(&mut self, pid: u32) {
+        let Some(snapshot) = snapshot::take(pid) else { return };
+        let mut effects = Vec::new();
+        self.processes.insert(snapshot, clock::monotonic_ns(), &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                // A file that cannot be opened leaves its frames without names, which the profile says.
+                Effect::OpenFile { file, pid, region } => match snapshot::open(pid, &region) {
+                    Some(object) => {
+                        let object = Arc::new(object);
+                        self.tables.request(file, &object);
+                        self.objects.insert(file, object);
+                    }
+                    None => self.tables.give_up(file),
+                },
+                Effect::HoldRoot { image, pid } => {
+                    if let Some(process) = snapshot::hold_root(pid) {
+                        self.jit.insert(image, process);
+                    }
+                }
+            }
+        }
+    }
+}

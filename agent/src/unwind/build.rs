@@ -1,0 +1,61 @@
+//! From an open file to its unwind table.
+
+use ::object::elf;
+
+use super::{
+    compact::{Table, pack},
+    error::UnwindError,
+    rows::{CodeSegment, FrameSection, SectionKind, unwind_rows},
+};
+use crate::object::{Elf, ObjectFile};
+
+/// Largest section read. Envoy's has 10 MiB.
+const MAX_SECTION_BYTES: u64 = 256 << 20;
+
+/// Builds the table of a file from its `.eh_frame`, or where that describes no function, its `.debug_frame`.
+pub fn build(object: &ObjectFile) -> Result<Table, UnwindError> {
+    let elf = Elf::parse(&object.file).map_err(|source| UnwindError::Elf { source })?;
+    if elf.machine != elf::EM_X86_64.0 {
+        return Err(UnwindError::Machine { machine: elf.machine });
+    }
+    let code = code_segments(&elf);
+    for (name, kind) in [(".eh_frame", SectionKind::EhFrame), (".debug_frame", SectionKind::DebugFrame)] {
+        let Some(bytes) = section_bytes(&elf, name)? else { continue };
+        let svma = |name| elf.section(name).map(|section| section.svma);
+        let section = FrameSection {
+            kind,
+            bytes: &bytes,
+            svma: svma(name).unwrap_or_default(),
+            text_svma: svma(".text"),
+            got_svma: svma(".got"),
+        };
+        let rows = unwind_rows(&section, &code)?;
+        if !rows.rows.is_empty() {
+            return pack(&rows);
+        }
+    }
+    Err(UnwindError::Absent)
+}
+
+/// The parts of a file that its loader maps to be executed.
+fn code_segments(elf: &Elf<'_>) -> Vec<CodeSegment> {
+    elf.program_headers
+        .iter()
+        .filter(|header| header.kind == elf::PT_LOAD.0 && header.flags & elf::PF_X.0 != 0)
+        .map(|header| CodeSegment {
+            file_offset: header.file_offset,
+            svma: header.svma,
+            size_bytes: header.file_bytes,
+        })
+        .collect()
+}
+
+/// The bytes of a section, none where there are none or they are compressed.
+fn section_bytes(elf: &Elf<'_>, name: &'static str) -> Result<Option<Vec<u8>>, UnwindError> {
+    let plain = |flags: u64| flags & elf::SHF_COMPRESSED.0 == 0;
+    let Some(section) = elf.section(name).filter(|section| plain(section.flags)) else { return Ok(None) };
+    let bytes = elf
+        .section_bytes(section, MAX_SECTION_BYTES)
+        .map_err(|source| UnwindError::Section { section: name, source })?;
+    Ok(Some(bytes))
+}

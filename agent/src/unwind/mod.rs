@@ -1,0 +1,26 @@
+//! How to get from any instruction of a file to its caller, in the packed form that the kernel side searches.
+//!
+//! Call frame information goes one way: [`build`] reads the section of an ELF file, [`entries`] finds the
+//! descriptions in it, [`rows`] runs them ([`rule`] and [`expression`] turn what DWARF says into a rule of eight
+//! bytes), [`order`] makes one list of all functions, and [`compact`] packs it. [`lookup`] reads the packed form
+//! back. Everything from the bytes on is pure, and total: a file is hostile until it has been read.
+
+pub mod build;
+pub mod compact;
+mod dictionary;
+mod entries;
+pub mod error;
+mod expression;
+pub mod lookup;
+mod order;
+pub mod rows;
+pub mod rule;
+#[cfg(test)]
+mod tests;
+
+pub use build::build;
+pub use compact::{Table, pack};
+pub use error::UnwindError;
+pub use lookup::lookup;
+pub use rows::{CodeSegment, FrameSection, Losses, Row, Rows, SectionKind, unwind_rows};
+pub use rule::Unsupported;
