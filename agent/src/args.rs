@@ -60,10 +60,10 @@ pub struct RecordArgs {
     #[arg(short, long, value_enum, default_value_t = Event::Cpu)]
     pub event: Event,
     /// Samples a second on each CPU; at most what the kernel allows
-    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_negative_numbers = true)]
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
     /// How long to record: 500ms, 10s, 2m [default: 10s, or until COMMAND ends]
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// Where to write the profile; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "flamegraph.svg")]

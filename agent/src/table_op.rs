@@ -6,6 +6,15 @@ use abi::{mapping::MappingTable, target::Target};
 
 use crate::{process::FileId, unwind};
 
+/// How to leave the functions of a file.
+#[derive(Clone, Debug, Default)]
+pub struct FileUnwinding {
+    /// By its rows, if it has any.
+    pub table: Option<Arc<unwind::Table>>,
+    /// Where there are no rows, by frame pointers, which all its functions keep.
+    pub keeps_frame_pointers: bool,
+}
+
 /// A change to a table of the kernel side. [`crate::process::plan`] decides them, [`crate::kernel`] carries
 /// them out.
 #[derive(Clone, Debug)]
@@ -28,8 +37,8 @@ pub enum TableOp {
     SetUnwindTable {
         /// Which file.
         file: FileId,
-        /// Its table.
-        table: Option<Arc<unwind::Table>>,
+        /// How to leave its functions.
+        unwinding: FileUnwinding,
     },
     /// Forgets a process that has ended.
     Forget {

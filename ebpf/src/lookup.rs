@@ -10,25 +10,11 @@ use crate::branchless::less;
 
 const MASK: usize = MAX_MAPPINGS - 1;
 
-/// An address that lies in a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hit {
-    /// Which one.
-    pub index: u64,
-    /// The address as a frame.
-    pub frame: PackedFrame,
-}
-
-/// Finds the mapping of `address`, trying the one at `hint` first: neighbouring frames mostly share a file.
+/// The frame that `address` stands for; `None` where no mapping is.
 #[inline(always)]
 #[must_use]
-pub fn find(table: &MappingTable, address: u64, hint: u64) -> Option<Hit> {
-    let hinted = hint & MASK as u64;
-    if let Some(frame) = frame_in(table, hinted, address) {
-        return Some(Hit { index: hinted, frame });
-    }
-    let index = last_start_at_or_below(table, address);
-    frame_in(table, index, address).map(|frame| Hit { index, frame })
+pub fn find(table: &MappingTable, address: u64) -> Option<PackedFrame> {
+    frame_in(table, last_start_at_or_below(table, address), address)
 }
 
 /// The address as a frame of mapping `index`, if it lies in it.
@@ -82,25 +68,22 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_found_in_its_mapping_and_nowhere_else_whatever_the_hint() {
+    fn an_address_is_found_in_its_mapping_and_nowhere_else() {
         let all: std::vec::Vec<_> =
             (0..MAX_MAPPINGS as u64).map(|i| (0x1000_0000 + i * 0x10_000, 4, 0x2000, 1 + i as u32)).collect();
         for n in [0, 1, 2, 3, 100, MAX_MAPPINGS - 1, MAX_MAPPINGS] {
             let table = table(&all[..n]);
-            for hint in [0, 1, 77, 255, 9999] {
-                for (i, &(start, ..)) in all.iter().enumerate() {
-                    for (address, inside) in
-                        [(start - 1, false), (start, true), (start + 0x3fff, true), (start + 0x4000, false)]
-                    {
-                        let expected = (inside && i < n)
-                            .then(|| PackedFrame::file(1 + i as u32, address - start + 0x2000));
-                        let found = find(&table, address, hint).map(|hit| hit.frame);
-                        assert_eq!(found, expected, "address {address:#x} of {n} mappings, hint {hint}");
-                    }
+            for (i, &(start, ..)) in all.iter().enumerate() {
+                let offsets = [(-1, false), (0, true), (0x3fff, true), (0x4000, false)];
+                for (offset, inside) in offsets {
+                    let address = start.wrapping_add_signed(offset);
+                    let expected =
+                        (inside && i < n).then(|| PackedFrame::file(1 + i as u32, address - start + 0x2000));
+                    assert_eq!(find(&table, address), expected, "address {address:#x} of {n} mappings");
                 }
             }
             for address in [0, 1, u64::MAX, u64::MAX - 1, 1 << 63] {
-                assert_eq!(find(&table, address, 0), None, "address {address:#x}");
+                assert_eq!(find(&table, address), None, "address {address:#x}");
             }
         }
     }
@@ -108,7 +91,6 @@ mod tests {
     #[test]
     fn anonymous_memory_keeps_its_address() {
         let table = table(&[(0x7000, 1, 0, FILE_ANONYMOUS)]);
-        let found = find(&table, 0x7123, 5).map(|hit| hit.frame);
-        assert_eq!(found, Some(PackedFrame::absolute(0x7123)));
+        assert_eq!(find(&table, 0x7123), Some(PackedFrame::absolute(0x7123)));
     }
 }

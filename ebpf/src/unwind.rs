@@ -111,16 +111,26 @@ pub fn by_rule(
 }
 
 /// Follows the frame pointer (x86-64 psABI, 3.2.2): it points at the caller's, with the return address above it.
+///
+/// A chain that does not lead up the stack is no chain, unless the code is known to keep frame pointers and
+/// `may_switch_stack`: a Go function that calls into the runtime does so on another stack.
 #[inline(always)]
-pub fn by_frame_pointer(registers: Registers, memory: &mut impl ReadUser) -> Result<Caller, Fault> {
+pub fn by_frame_pointer(
+    registers: Registers,
+    may_switch_stack: bool,
+    memory: &mut impl ReadUser,
+) -> Result<Caller, Fault> {
     let Registers { sp, bp, .. } = registers;
     if bp == 0 {
         return Err(Fault::COMPLETE);
     }
-    if bp < sp || bp & 7 != 0 {
+    if bp & 7 != 0 || (bp < sp && !may_switch_stack) {
         return Err(Fault::CHAIN_BROKEN);
     }
     let caller_bp = read(memory, bp)?;
+    if caller_bp == bp {
+        return Err(Fault::CHAIN_BROKEN);
+    }
     let return_address = read(memory, bp.wrapping_add(8))?;
     let registers = Registers { ip: return_address, sp: bp.wrapping_add(16), bp: caller_bp };
     Ok(Caller { registers, has_called: true, signal_sp: None })

@@ -7,32 +7,30 @@ use abi::{
     fault::Fault,
     frame::PackedFrame,
     limits::MAX_USER_FRAMES,
-    mapping::{MappingTable, TABLE_INCOMPLETE},
     sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS},
-    unwind::{CFA_NONE, UnwindRule},
+    unwind::{CFA_FRAME_POINTER, CFA_NONE, UnwindRule},
 };
 
 use crate::{
     hash::StackHash,
-    lookup,
     unwind::{self, Others, ReadUser, Registers},
 };
 
 /// What is known of how to unwind an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unwinding {
-    /// Its rule.
+    /// Its rule; [`CFA_NONE`] where there is none.
     Rule(UnwindRule),
-    /// It has none: the frame pointer is all there is.
-    FramePointer,
     /// The table of its file has not been written yet.
     Pending,
 }
 
-/// The unwind tables of files.
-pub trait Rules {
-    /// How to unwind the instruction that a frame stands for.
-    fn find(&mut self, frame: PackedFrame) -> Unwinding;
+/// The executable memory of a process.
+pub trait Code {
+    /// The frame that an address stands for, and how to unwind it; `None` where no code is known.
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)>;
+    /// How to unwind code that is not known; `None` if there is none.
+    fn elsewhere(&self) -> Option<Unwinding>;
 }
 
 /// A walk under way.
@@ -52,8 +50,6 @@ pub struct Walk {
     is_return: u64,
     /// Stack pointer of the signal trampoline that the frame was interrupted for, or 0.
     signal_sp: u64,
-    /// Mapping of the last frame.
-    hint: u64,
 }
 
 impl Walk {
@@ -70,7 +66,6 @@ impl Walk {
             flags: 0,
             is_return: 0,
             signal_sp: 0,
-            hint: 0,
         }
     }
 
@@ -83,24 +78,30 @@ impl Walk {
     pub fn step(
         &mut self,
         index: u32,
-        table: Option<&MappingTable>,
-        rules: &mut impl Rules,
+        code: &mut impl Code,
         memory: &mut impl ReadUser,
         frames: &mut [PackedFrame; MAX_USER_FRAMES],
     ) -> bool {
         let is_leaf = index == 0;
         let address = self.registers.ip.wrapping_sub(self.is_return);
-        let Some(frame) = self.frame_at(address, table, is_leaf) else {
-            return self.stop(Fault::RETURN_UNMAPPED);
+        let (frame, unwinding) = match (code.find(address), code.elsewhere()) {
+            (Some(known), _) => known,
+            (None, Some(unwinding)) => (PackedFrame::absolute(address), unwinding),
+            // The leaf did execute, so its mapping is only too new to be known.
+            (None, None) if is_leaf => (PackedFrame::absolute(address), Unwinding::Rule(UnwindRule::NONE)),
+            // More likely a misread stack.
+            (None, None) => return self.stop(Fault::RETURN_UNMAPPED),
         };
         frames[index as usize & (MAX_USER_FRAMES - 1)] = frame;
         self.hash.push(frame.0);
         self.n_frames = index + 1;
 
-        // Without mappings nothing is known of the code, and a frame pointer proves nothing.
-        let unwinding = if table.is_some() { rules.find(frame) } else { Unwinding::Pending };
         let caller = match unwinding {
-            Unwinding::Rule(rule) if rule.cfa != CFA_NONE => {
+            Unwinding::Rule(rule) if rule.cfa == CFA_NONE || rule.cfa == CFA_FRAME_POINTER => {
+                self.flags |= STACK_HAS_FRAME_POINTER_STEPS;
+                unwind::by_frame_pointer(self.registers, rule.cfa == CFA_FRAME_POINTER, memory)
+            }
+            Unwinding::Rule(rule) => {
                 let others = if is_leaf {
                     Others::Leaf
                 } else if self.signal_sp != 0 {
@@ -109,10 +110,6 @@ impl Walk {
                     Others::Lost
                 };
                 unwind::by_rule(rule, self.registers, others, memory)
-            }
-            Unwinding::Rule(_) | Unwinding::FramePointer => {
-                self.flags |= STACK_HAS_FRAME_POINTER_STEPS;
-                unwind::by_frame_pointer(self.registers, memory)
             }
             Unwinding::Pending => Err(Fault::TABLE_PENDING),
         };
@@ -126,19 +123,6 @@ impl Walk {
             }
             Err(fault) => self.stop(fault),
         }
-    }
-
-    /// The frame of an address; `None` if it cannot be code.
-    #[inline(always)]
-    fn frame_at(&mut self, address: u64, table: Option<&MappingTable>, is_leaf: bool) -> Option<PackedFrame> {
-        let Some(table) = table else { return Some(PackedFrame::absolute(address)) };
-        if let Some(hit) = lookup::find(table, address, self.hint) {
-            self.hint = hit.index;
-            return Some(hit.frame);
-        }
-        // The leaf did execute, so its mapping is only too new to be known. A return address outside all known
-        // code is more likely a misread stack, unless the table says that it could not hold everything.
-        (is_leaf || table.flags & TABLE_INCOMPLETE != 0).then(|| PackedFrame::absolute(address))
     }
 
     #[inline(always)]

@@ -33,7 +33,7 @@ impl Tables {
             TableOp::SetTarget { pid, target } => {
                 self.targets.insert(pid, target, 0).map_err(map_error(names::MAP_TARGETS))
             }
-            TableOp::SetUnwindTable { file, table } => self.unwind.set(*file, table.as_deref()),
+            TableOp::SetUnwindTable { file, unwinding } => self.unwind.set(*file, unwinding),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
                 absent_is_fine(self.mappings.remove(pid)).map_err(map_error(names::MAP_MAPPINGS))

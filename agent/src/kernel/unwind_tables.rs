@@ -12,15 +12,15 @@ use std::{
 use abi::{
     limits::MAX_UNWIND_FILES,
     names,
-    unwind::{FILE_HAS_ROWS, FILE_WITHOUT_ROWS, FileTable, IndexEntry, UnwindLine, UnwindRule},
+    unwind::{
+        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_WITHOUT_ROWS, FileTable, IndexEntry, UnwindLine,
+        UnwindRule,
+    },
 };
-use aya::{
-    Ebpf, Pod,
-    maps::{Map, MapError},
-};
+use aya::{Ebpf, Pod, maps::Map};
 
 use super::KernelError;
-use crate::{process::FileId, unwind::Table};
+use crate::{process::FileId, table_op::FileUnwinding, unwind::Table};
 
 /// What the kernel's arrays can hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,20 +81,21 @@ impl UnwindTables {
 
     /// Writes the table of a file, its state last. A file for which there is no room is left by frame pointer,
     /// like one without a table.
-    pub(super) fn set(&mut self, file: FileId, table: Option<&Table>) -> Result<(), KernelError> {
+    pub(super) fn set(&mut self, file: FileId, unwinding: &FileUnwinding) -> Result<(), KernelError> {
         // Files past the array have no state either.
         if file.get() >= MAX_UNWIND_FILES {
             return Ok(());
         }
-        let Some(table) = table else {
-            self.set_state(file, FILE_WITHOUT_ROWS);
+        let besides = if unwinding.keeps_frame_pointers { FILE_KEEPS_FRAME_POINTERS } else { 0 };
+        let Some(table) = &unwinding.table else {
+            self.set_state(file, FILE_WITHOUT_ROWS | besides);
             return Ok(());
         };
         let has_room = self.lines.has_room(table.lines.len())
             && self.index.has_room(table.index.len())
             && self.rules.has_room(table.rules.len());
         if !has_room {
-            self.set_state(file, FILE_WITHOUT_ROWS);
+            self.set_state(file, FILE_WITHOUT_ROWS | besides);
             return Err(KernelError::NoTableRoom { n_bytes: table.size_bytes() });
         }
         let layout = FileTable {
@@ -104,7 +105,7 @@ impl UnwindTables {
             ..table.layout
         };
         self.files.write(file.get() as usize, &[layout]);
-        self.set_state(file, FILE_HAS_ROWS);
+        self.set_state(file, FILE_HAS_ROWS | besides);
         Ok(())
     }
 
@@ -136,8 +137,7 @@ impl<T: Pod> Shared<T> {
         let (Map::Array(data) | Map::Unsupported(data)) = &map else {
             return Err(KernelError::Missing { name });
         };
-        let info =
-            data.info().map_err(|source| KernelError::Map { map: name, source: MapError::from(source) })?;
+        let info = data.info().map_err(|source| KernelError::Map { map: name, source })?;
         let capacity = info.max_entries() as usize;
         // SAFETY: a new mapping at an address of the kernel's choice, of a map that lives as long as it.
         let start = unsafe {

@@ -181,8 +181,8 @@ impl Session {
 
     /// Writes to the kernel's tables whatever has changed, unwind tables first: a mapping makes its file be walked.
     fn write_tables(&mut self, as_of_ns: u64) {
-        while let Some((file, table)) = self.world.tables.next() {
-            match self.kernel.apply(&TableOp::SetUnwindTable { file, table }) {
+        while let Some((file, unwinding)) = self.world.tables.next() {
+            match self.kernel.apply(&TableOp::SetUnwindTable { file, unwinding }) {
                 Ok(()) => {}
                 Err(KernelError::NoTableRoom { .. }) => self.losses.tables_without_room += 1,
                 Err(_) => self.losses.table_writes += 1,

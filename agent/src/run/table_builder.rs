@@ -10,16 +10,17 @@ use std::{
 };
 
 use crate::{
-    object::ObjectFile,
+    object::{Elf, ObjectFile},
     process::FileId,
+    table_op::FileUnwinding,
     unwind::{self, Table},
 };
 
 /// More threads would only wait for each other's files.
 const MAX_WORKERS: usize = 4;
 
-/// A file's table; none where the file has no unwind information, or none that can be used.
-pub(super) type Built = (FileId, Option<Arc<Table>>);
+/// A file, and how to leave its functions.
+pub(super) type Built = (FileId, FileUnwinding);
 
 /// Threads that build tables. The queue holds each file of the host once, so the table of files bounds it.
 pub(super) struct TableBuilder {
@@ -53,13 +54,13 @@ impl TableBuilder {
         if sent {
             self.n_pending += 1;
         } else {
-            self.ready.push_back((file, None));
+            self.ready.push_back((file, FileUnwinding::default()));
         }
     }
 
     /// Says that a file has no table: it could not be opened.
     pub(super) fn give_up(&mut self, file: FileId) {
-        self.ready.push_back((file, None));
+        self.ready.push_back((file, FileUnwinding::default()));
     }
 
     /// Whether tables are being built.
@@ -85,7 +86,7 @@ impl TableBuilder {
             self.n_pending -= 1;
             self.ready.push_back(built);
         }
-        self.ready.iter().filter_map(|(_, table)| table.as_deref())
+        self.ready.iter().filter_map(|(_, unwinding)| unwinding.table.as_deref())
     }
 }
 
@@ -104,9 +105,16 @@ fn work(queue: &Mutex<Receiver<(FileId, Arc<ObjectFile>)>>, results: &Sender<Bui
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((file, object)) = next else { return };
+        // Unwind information that is absent or cannot be used leaves the frame pointer.
         let table = unwind::build(&object).ok().map(Arc::new);
-        if results.send((file, table)).is_err() {
+        let keeps_frame_pointers = is_go(&object);
+        if results.send((file, FileUnwinding { table, keeps_frame_pointers })).is_err() {
             return;
         }
     }
+}
+
+/// Go's compiler keeps a frame pointer in every function (since 1.7), and describes none of them in `.eh_frame`.
+fn is_go(object: &ObjectFile) -> bool {
+    Elf::parse(&object.file).is_ok_and(|elf| elf.section(".gopclntab").is_some())
 }

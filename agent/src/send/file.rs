@@ -107,7 +107,13 @@ fn temporary_beside(path: &Path) -> Result<NamedTempFile, FileError> {
         // Like any file a user makes: the umask decides who may read it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)
-        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+        .map_err(|error| FileError::Write { path: path.to_owned(), source: without_path(error) })
+}
+
+/// The kernel's own answer. The library adds the name of its temporary file, which means nothing to the user.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.source()?.downcast_ref::<io::Error>()?.raw_os_error());
+    inner.map_or(error, io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

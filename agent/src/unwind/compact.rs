@@ -1,8 +1,11 @@
 //! Rows, packed: about two and a half bytes each, in the layout of [`abi::unwind`].
 
+use std::collections::BTreeMap;
+
 use super::{
     error::UnwindError,
     rows::{Losses, Row, Rows},
+    rule::Unsupported,
 };
 use abi::unwind::{
     FIRST_BANK, FileTable, IndexEntry, MAX_PAGES_PER_FILE, MAX_ROWS_PER_FILE, MAX_ROWS_PER_QUARTER,
@@ -24,8 +27,8 @@ pub struct Table {
     pub n_functions: u32,
     /// Rows before packing.
     pub n_rows: u32,
-    /// Rows that lost their rule to a limit of the packed form.
-    pub n_over_limit: u32,
+    /// How many of them have no rule to walk with, by the reason.
+    pub unsupported: BTreeMap<Unsupported, u32>,
     /// What was not understood of the file.
     pub losses: Losses,
 }
@@ -51,11 +54,23 @@ pub fn pack(rows: &Rows) -> Result<Table, UnwindError> {
         return Err(UnwindError::TooWide { n_pages: n_pages as usize, limit: MAX_PAGES_PER_FILE });
     }
 
-    let (numbers, rules) = by_use(rows);
+    let n_uses = count_uses(rows);
+    let (numbers, rules) = by_use(rows, &n_uses);
     let mut packer = Packer::new(numbers, n_pages as usize);
     let mut rest = rows.rows.as_slice();
     for page in first_page..first_page.saturating_add(n_pages) {
         rest = packer.page(page, rest)?;
+    }
+    let mut unsupported: BTreeMap<Unsupported, u32> = rows
+        .rules
+        .iter()
+        .zip(&n_uses)
+        .filter_map(|(&rule, &n)| Some((Unsupported::of(rule)?, n)))
+        .filter(|&(_, n)| n > 0)
+        .collect();
+    if packer.n_over_limit > 0 {
+        let n = unsupported.entry(Unsupported::OverLimit).or_default();
+        *n = n.saturating_add(packer.n_over_limit);
     }
     let layout = FileTable {
         first_page,
@@ -71,23 +86,28 @@ pub fn pack(rows: &Rows) -> Result<Table, UnwindError> {
         rules,
         n_functions: rows.n_functions,
         n_rows: u32::try_from(rows.rows.len()).unwrap_or(u32::MAX),
-        n_over_limit: packer.n_over_limit,
+        unsupported,
         losses: rows.losses,
     })
 }
 
-/// Numbers the rules anew, the most used first, so that few need a bank; after the two that have their places.
-/// Rules that no row uses are left out.
-fn by_use(rows: &Rows) -> (Vec<u16>, Vec<UnwindRule>) {
-    const N_FIXED: usize = RULE_OVER_LIMIT as usize + 1;
+/// How many rows each rule has.
+fn count_uses(rows: &Rows) -> Vec<u32> {
     let mut n_uses = vec![0_u32; rows.rules.len()];
     for row in &rows.rows {
         if let Some(n) = n_uses.get_mut(usize::from(row.rule)) {
             *n = n.saturating_add(1);
         }
     }
+    n_uses
+}
+
+/// Numbers the rules anew, the most used first, so that few need a bank; after the two that have their places.
+/// Rules that no row uses are left out.
+fn by_use(rows: &Rows, n_uses: &[u32]) -> (Vec<u16>, Vec<UnwindRule>) {
+    const N_FIXED: usize = RULE_OVER_LIMIT as usize + 1;
     let mut used: Vec<(usize, u32)> =
-        n_uses.into_iter().enumerate().skip(N_FIXED).filter(|&(_, n)| n > 0).collect();
+        n_uses.iter().copied().enumerate().skip(N_FIXED).filter(|&(_, n)| n > 0).collect();
     used.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
 
     let order = (0..N_FIXED).chain(used.into_iter().map(|(old, _)| old));
@@ -107,6 +127,7 @@ struct Packer {
     lines: Vec<UnwindLine>,
     index: Vec<IndexEntry>,
     n_rows: u32,
+    /// Rows whose quarter had no room for their rule.
     n_over_limit: u32,
 }
 
@@ -192,7 +213,7 @@ fn spell(number: u16) -> (u8, Option<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unwind::{lookup, rule::Unsupported};
+    use crate::unwind::lookup;
     use abi::unwind::{MAX_RULES_PER_FILE, rule_number};
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
@@ -240,7 +261,8 @@ mod tests {
                 n_over_limit += 1;
             }
         }
-        assert_eq!((table.n_over_limit, table.layout.n_rows), (n_over_limit, 1026));
+        let counted = table.unsupported.get(&Unsupported::OverLimit).copied();
+        assert_eq!((counted, table.layout.n_rows), (Some(n_over_limit), 1026));
         assert!(n_over_limit > 100, "{n_over_limit}");
     }
 

@@ -49,6 +49,9 @@ pub const CFA_PLT: u8 = 3;
 /// Signal trampoline: rsp = *(rsp + low), rip = *(rsp + high), rbp = *(rsp + `rbp_offset`), all from the present
 /// rsp. The other registers are at [`SIGNAL_REGISTER_OFFSETS`] where the three have the kernel's own places.
 pub const CFA_SIGNAL: u8 = 4;
+/// No unwind information, but every function of the file keeps a frame pointer, across switches of the stack, too:
+/// Go. Never in a table; it stands for [`CFA_NONE`] where [`FILE_KEEPS_FRAME_POINTERS`] is set.
+pub const CFA_FRAME_POINTER: u8 = 5;
 /// CFA = register + offset; the register is in the low four bits.
 pub const CFA_REGISTER: u8 = 0x10;
 /// CFA = *(register + low) + high; the register is in the low four bits.
@@ -201,6 +204,9 @@ pub const FILE_PENDING: u32 = 0;
 pub const FILE_HAS_ROWS: u32 = 1;
 /// State of a file: it has no unwind information, or there was no room for it.
 pub const FILE_WITHOUT_ROWS: u32 = 2;
+
+/// Bit beside either: code without rows keeps frame pointers.
+pub const FILE_KEEPS_FRAME_POINTERS: u32 = 1 << 8;
 
 /// Where the table of one file is.
 #[repr(C)]

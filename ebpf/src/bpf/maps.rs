@@ -3,7 +3,6 @@
 use abi::{
     config::Config,
     counter::{Counter, N_COUNTERS},
-    frame::PackedFrame,
     limits::{MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES},
     mapping::MappingTable,
     sample::{KernelStack, UserStack},
@@ -17,7 +16,7 @@ use aya_ebpf::{
 };
 use ebpf::walk::Walk;
 
-use super::read::Memory;
+use super::{code::Cache, read::Memory};
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
@@ -47,12 +46,9 @@ pub(super) static RULES: Array<UnwindRule> = Array::with_max_entries(1, BPF_F_MM
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-
-/// Entries of [`RuleCache`]: a proxy under load shows a few hundred different frames.
-pub(super) const RULE_CACHE_ENTRIES: usize = 1024;
-
-/// Pairs of a frame and its rule.
-pub(super) type RuleCache = [(PackedFrame, UnwindRule); RULE_CACHE_ENTRIES];
+/// Apart from the scratch space: a per-CPU value may have 32 KiB, and this one does.
+#[map]
+static CACHE: PerCpuArray<Cache> = PerCpuArray::with_max_entries(1, 0);
 
 /// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
 /// on one CPU.
@@ -64,8 +60,6 @@ pub(super) struct Scratch {
     pub(super) kernel: KernelStack,
     pub(super) walk: Walk,
     pub(super) memory: Memory,
-    /// Rules found before, by a hash of their frame.
-    pub(super) rules: RuleCache,
 }
 
 /// The configuration. A volatile read: its value is patched in after compilation.
@@ -81,6 +75,14 @@ pub(super) fn scratch() -> Option<&'static mut Scratch> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: a per-CPU value, and the only program that uses it does not nest.
     Some(unsafe { &mut *scratch })
+}
+
+/// This CPU's cache of code.
+#[inline(always)]
+pub(super) fn cache() -> Option<&'static mut Cache> {
+    let cache = CACHE.get_ptr_mut(0)?;
+    // SAFETY: as for the scratch space.
+    Some(unsafe { &mut *cache })
 }
 
 /// Adds one to a counter of this CPU.

@@ -17,9 +17,9 @@ use aya_ebpf::{
 use ebpf::{unwind::Registers, walk::Walk};
 
 use super::{
-    maps::{MAPPINGS, Scratch},
+    code::{Cache, ProcessCode},
+    maps::{MAPPINGS, Scratch, cache},
     read::N_REGISTERS,
-    rules::CachedRules,
     submit,
 };
 
@@ -29,6 +29,7 @@ use super::{
 struct Loop {
     table: *const MappingTable,
     scratch: *mut Scratch,
+    cache: *mut Cache,
 }
 
 /// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none.
@@ -39,7 +40,8 @@ pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
     let as_of = table.map_or(0, as_of_ns);
     scratch.walk = Walk::new(registers);
     scratch.memory.forget();
-    let mut state = Loop { table: table.unwrap_or(core::ptr::null()), scratch };
+    let Some(cache) = cache() else { return NO_STACK };
+    let mut state = Loop { table: table.unwrap_or(core::ptr::null()), scratch, cache };
     // SAFETY: the callback has the signature that `bpf_loop` calls, and `state` outlives the call.
     unsafe {
         bpf_loop(MAX_USER_FRAMES as u32, step as *mut c_void, (&raw mut state).cast(), 0);
@@ -90,7 +92,8 @@ fn as_of_ns(table: *const MappingTable) -> u64 {
 #[inline(never)]
 extern "C" fn step(index: u32, state: *mut Loop) -> c_long {
     // SAFETY: `bpf_loop` hands over what `id` gave it; every pointer in it is a live map value or null.
-    let (table, scratch) = unsafe { ((*state).table.as_ref(), &mut *(*state).scratch) };
-    let Scratch { walk, memory, rules, user, .. } = scratch;
-    c_long::from(!walk.step(index, table, &mut CachedRules(rules), memory, &mut user.frames))
+    let (table, scratch, cache) =
+        unsafe { ((*state).table.as_ref(), &mut *(*state).scratch, &mut *(*state).cache) };
+    let Scratch { walk, memory, user, .. } = scratch;
+    c_long::from(!walk.step(index, &mut ProcessCode::new(table, cache), memory, &mut user.frames))
 }

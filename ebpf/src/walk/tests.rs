@@ -1,8 +1,11 @@
 //! Walks over arrays of words.
 
 extern crate std;
-use super::{Rules, Unwinding, Walk};
-use crate::unwind::{ReadUser, Registers};
+use super::{Code, Unwinding, Walk};
+use crate::{
+    lookup,
+    unwind::{ReadUser, Registers},
+};
 use abi::{
     fault::Fault,
     frame::{Frame, PackedFrame},
@@ -10,8 +13,8 @@ use abi::{
     mapping::{MappingEntry, MappingTable, TABLE_INCOMPLETE},
     sample::STACK_HAS_FRAME_POINTER_STEPS,
     unwind::{
-        CFA_DEREF, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, CFA_UNSUPPORTED, RBP, RBP_AT_CFA, RBP_SAME,
-        RSP, SIGNAL_REGISTER_OFFSETS, UnwindRule,
+        CFA_DEREF, CFA_FRAME_POINTER, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, CFA_UNSUPPORTED, RBP,
+        RBP_AT_CFA, RBP_SAME, RSP, SIGNAL_REGISTER_OFFSETS, UnwindRule,
     },
 };
 use std::{boxed::Box, vec, vec::Vec};
@@ -33,14 +36,21 @@ impl ReadUser for Words {
     }
 }
 
-/// Rules by page of code: the offset's upper bits are the index.
-struct ByPage(Vec<Unwinding>);
+/// Mappings, and rules by page of their file.
+struct ByPage<'a>(Option<&'a MappingTable>, Vec<Unwinding>);
 
-impl Rules for ByPage {
-    fn find(&mut self, frame: PackedFrame) -> Unwinding {
-        match frame.unpack() {
-            Frame::File { offset, .. } => self.0[(offset >> 12) as usize],
-            Frame::Absolute(_) => Unwinding::FramePointer,
+impl Code for ByPage<'_> {
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)> {
+        let frame = lookup::find(self.0?, address)?;
+        let Frame::File { offset, .. } = frame.unpack() else { panic!("{frame:?} has no file") };
+        Some((frame, self.1[(offset >> 12) as usize]))
+    }
+
+    fn elsewhere(&self) -> Option<Unwinding> {
+        match self.0 {
+            None => Some(Unwinding::Pending),
+            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(Unwinding::Rule(UnwindRule::NONE)),
+            Some(_) => None,
         }
     }
 }
@@ -61,8 +71,8 @@ struct Walked {
 fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<Unwinding>) -> Walked {
     let mut walk = Walk::new(Registers { ip: CODE + 0x10, sp: STACK, bp });
     let mut frames = [PackedFrame(0); MAX_USER_FRAMES];
-    let (mut memory, mut rules) = (Words(words), ByPage(rules));
-    (0..MAX_USER_FRAMES as u32).all(|index| walk.step(index, table, &mut rules, &mut memory, &mut frames));
+    let (mut memory, mut code) = (Words(words), ByPage(table, rules));
+    (0..MAX_USER_FRAMES as u32).all(|index| walk.step(index, &mut code, &mut memory, &mut frames));
     let offset = |frame: &PackedFrame| match frame.unpack() {
         Frame::File { offset, .. } => offset,
         Frame::Absolute(address) => address,
@@ -72,7 +82,7 @@ fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<Unwin
 }
 
 fn by_frame_pointer(bp: u64, words: Vec<u64>, table: &MappingTable) -> Walked {
-    walk(bp, words, Some(table), vec![Unwinding::FramePointer; 16])
+    walk(bp, words, Some(table), vec![Unwinding::Rule(UnwindRule::NONE); 16])
 }
 
 fn rule(cfa: u8, offset: i32, registers: u8, rbp_offset: i16) -> Unwinding {
@@ -98,7 +108,7 @@ fn every_way_to_stop_a_chain_has_its_reason_and_keeps_the_frames_before_it() {
         ("unmapped stack", STACK + 4096, vec![], &complete, Fault::STACK_UNREADABLE, 1),
         ("pointer below the stack", STACK - 8, vec![], &complete, Fault::CHAIN_BROKEN, 1),
         ("unaligned pointer", STACK + 3, vec![1, 2, 3], &complete, Fault::CHAIN_BROKEN, 1),
-        ("pointer to itself", STACK, vec![STACK, CODE + 9], &complete, Fault::CHAIN_BROKEN, 2),
+        ("pointer to itself", STACK, vec![STACK, CODE + 9], &complete, Fault::CHAIN_BROKEN, 1),
         ("return outside code", STACK, outside.clone(), &complete, Fault::RETURN_UNMAPPED, 1),
         ("the same, not all code known", STACK, outside, &incomplete, Fault::COMPLETE, 3),
     ];
@@ -106,6 +116,19 @@ fn every_way_to_stop_a_chain_has_its_reason_and_keeps_the_frames_before_it() {
         let walked = by_frame_pointer(bp, words, table);
         assert_eq!((walked.fault, walked.offsets.len()), (fault, n_frames), "{case}: {:x?}", walked.offsets);
     }
+}
+
+#[test]
+fn a_chain_that_switches_stacks_is_followed_only_where_frame_pointers_are_sure() {
+    // The leaf's frame is above its caller's: a runtime that works on a stack of its own.
+    let words = vec![0, CODE + 0x2001, 0, 0, STACK, CODE + 0x1001];
+    let keeps = Unwinding::Rule(UnwindRule { cfa: CFA_FRAME_POINTER, ..UnwindRule::NONE });
+    let walked = walk(STACK + 32, words.clone(), Some(&code()), vec![keeps; 16]);
+    assert_eq!((walked.offsets, walked.fault), (vec![0x10, 0x1000, 0x2000], Fault::COMPLETE));
+    let walked = by_frame_pointer(STACK + 32, words, &code());
+    assert_eq!((walked.offsets, walked.fault), (vec![0x10, 0x1000], Fault::CHAIN_BROKEN));
+    let walked = walk(STACK, vec![STACK, CODE + 0x1001], Some(&code()), vec![keeps; 16]);
+    assert_eq!(walked.fault, Fault::CHAIN_BROKEN, "a frame that is its own caller");
 }
 
 #[test]

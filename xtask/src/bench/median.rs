@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anyhow::{Context, Result};
+
 /// Of at least one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
@@ -25,12 +27,17 @@ impl Spread {
     }
 }
 
+/// For values that must be there.
+pub(super) fn spread(values: &[f64]) -> Result<Spread> {
+    Spread::of(values).context("nothing was measured")
+}
+
 /// With `{:.N}`, N digits after the point.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(1);
         let Self { median, min, max } = self;
-        write!(f, "{median:.digits$} ({min:.digits$}-{max:.digits$})")
+        write!(f, "{median:.digits$} ({min:.digits$}..{max:.digits$})")
     }
 }
 
@@ -55,6 +62,6 @@ mod tests {
 
     #[test]
     fn a_spread_shows_its_ends() {
-        assert_eq!(format!("{:.0}", Spread::of(&[1.0, 2.0, 9.0]).unwrap()), "2 (1-9)");
+        assert_eq!(format!("{:.0}", Spread::of(&[1.0, 2.0, 9.0]).unwrap()), "2 (1..9)");
     }
 }

@@ -3,13 +3,24 @@
 //! Each measurement is one row of [`MEASUREMENTS`] and renders the table between its own markers.
 
 mod bpf_stats;
+mod bpftool;
+mod child;
+mod cost;
+mod held;
+mod kernel_cost;
+mod loading;
+mod machine;
 mod markers;
 mod median;
 pub(crate) mod nginx;
+mod profiler;
+mod recording;
+mod session;
+mod stacks;
 mod target_load;
 mod usage;
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,10 +34,13 @@ pub(crate) struct Args {
     tables: Vec<String>,
     /// How often each value is measured; the median is kept
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    runs: u32,
-    /// How long each run takes
+    rounds: u32,
+    /// How long each run of nginx takes; a window on one program takes half of that
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// Measure this agent, and build none
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
     /// Print the tables and leave the page alone
     #[arg(long)]
     dry_run: bool,
@@ -34,8 +48,10 @@ pub(crate) struct Args {
 
 /// How much is measured.
 struct Plan {
-    n_runs: u32,
+    n_rounds: u32,
     run_time: Duration,
+    /// One for all tables, whatever happens to the sources meanwhile.
+    agent: PathBuf,
 }
 
 /// A table: the name in its markers, and what measures and renders it.
@@ -44,7 +60,12 @@ struct Measurement {
     table: fn(&Workspace, &Plan) -> Result<String>,
 }
 
-const MEASUREMENTS: [Measurement; 1] = [Measurement { name: "target-load", table: target_load::table }];
+const MEASUREMENTS: [Measurement; 4] = [
+    Measurement { name: "kernel-cost", table: kernel_cost::table },
+    Measurement { name: "recording-nginx", table: recording::table },
+    Measurement { name: "programs", table: loading::table },
+    Measurement { name: "target-load", table: target_load::table },
+];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if !is_root() {
@@ -56,14 +77,20 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             bail!("no table `{name}`; there are: {}", known.join(", "));
         }
     }
-    let plan = Plan { n_runs: args.runs, run_time: Duration::from_secs(args.seconds) };
+    let agent = match &args.agent {
+        Some(agent) => agent.clone(),
+        None => workspace.release_agent()?,
+    };
+    let plan = Plan { n_rounds: args.rounds, run_time: Duration::from_secs(args.seconds), agent };
     let path = workspace.root.join(PAGE);
     for measurement in &MEASUREMENTS {
         if !args.tables.is_empty() && !args.tables.iter().any(|name| name == measurement.name) {
             continue;
         }
-        println!("measuring {} ({} runs of {} s)", measurement.name, args.runs, args.seconds);
-        let table = (measurement.table)(workspace, &plan)?;
+        println!("measuring {} ({} rounds, runs of {} s)", measurement.name, args.rounds, args.seconds);
+        let table =
+            (measurement.table)(workspace, &plan).with_context(|| format!("table `{}`", measurement.name))?;
+        let table = format!("{table}\n\n{}\n", signature(measurement.name, args)?);
         println!("{table}");
         if !args.dry_run {
             // Read again for each table: a long run must not undo what was edited meanwhile.
@@ -74,4 +101,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where, when, and how to have it again.
+fn signature(name: &str, args: &Args) -> Result<String> {
+    let Args { rounds, seconds, .. } = args;
+    let machine = machine::line()?;
+    Ok(format!("{machine}: `cargo xtask bench {name} --rounds {rounds} --seconds {seconds}`"))
 }

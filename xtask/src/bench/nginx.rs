@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use super::child::ends_with_us;
 use crate::{
     process::Running,
     shell::{find_program, output},
@@ -41,7 +42,8 @@ impl Nginx {
         write_files(prefix.path()).context("cannot write the files of nginx")?;
         let mut command = Command::new(nginx);
         command.arg("-p").arg(prefix.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
-        let mut running = Running::start("nginx", command.stdin(Stdio::null()))?;
+        ends_with_us(command.stdin(Stdio::null()), libc::SIGTERM);
+        let mut running = Running::start("nginx", &mut command)?;
         let start = Instant::now();
         while TcpStream::connect(ADDRESS).is_err() {
             if running.has_ended() || start.elapsed() > START_TIMEOUT {
@@ -106,6 +108,7 @@ impl Load {
             .arg(format!("http://{ADDRESS}/large.txt"))
             .stdin(Stdio::null())
             .stdout(stdout);
+        ends_with_us(&mut command, libc::SIGTERM);
         Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
     }
 

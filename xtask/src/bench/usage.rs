@@ -1,13 +1,19 @@
-//! CPU time and resident memory of a process, from /proc/PID/stat.
+//! CPU time and resident memory of a process, from /proc/PID.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// The unit of times in /proc is fixed by the kernel's interface at a hundredth of a second.
 const NS_PER_TICK: u64 = 10_000_000;
 /// On the architectures that are supported so far.
 const PAGE_BYTES: u64 = 4096;
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
@@ -19,6 +25,38 @@ pub(super) fn of(pid: u32) -> Result<Usage> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
     parse(&text).with_context(|| format!("cannot parse `{path}`"))
+}
+
+/// CPU time of all threads, to the nanosecond; what a thread has run since the last tick may be missing.
+pub(super) fn on_cpu(pid: u32) -> Result<Duration> {
+    let dir = format!("/proc/{pid}/task");
+    let threads = fs::read_dir(&dir).with_context(|| format!("cannot list `{dir}`"))?;
+    let mut sum = Duration::ZERO;
+    for thread in threads.flatten() {
+        let path = thread.path().join("schedstat");
+        // A thread may end meanwhile.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        sum += parse_schedstat(&text).with_context(|| format!("cannot parse `{}`", path.display()))?;
+    }
+    Ok(sum)
+}
+
+/// The first of its numbers: nanoseconds on a CPU.
+fn parse_schedstat(text: &str) -> Option<Duration> {
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Waits until a process has become `program`: what starts it on a CPU, or with a priority, comes first.
+pub(super) fn wait_until_named(pid: u32, program: &Path) -> Result<()> {
+    let start = Instant::now();
+    let exe = format!("/proc/{pid}/exe");
+    while !fs::read_link(&exe).is_ok_and(|found| found.file_name() == program.file_name()) {
+        if start.elapsed() > START_TIMEOUT {
+            bail!("process {pid} has not become `{}`", program.display());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Fields are counted from the last parenthesis: the name before it may hold spaces and parentheses.
@@ -52,8 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_some_memory() {
+    fn schedstat_gives_the_time_on_a_cpu_and_nothing_else() {
+        assert_eq!(parse_schedstat("390080492 866781 7\n"), Some(Duration::from_nanos(390_080_492)));
+        assert_eq!(parse_schedstat(""), None);
+        assert_eq!(parse_schedstat("x 1 2"), None);
+    }
+
+    #[test]
+    fn this_process_has_some_memory_and_its_own_name() {
         let found = of(std::process::id()).unwrap();
         assert!(found.rss_bytes > 0, "{found:?}");
+        wait_until_named(std::process::id(), &std::env::current_exe().unwrap()).unwrap();
     }
 }

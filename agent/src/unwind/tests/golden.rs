@@ -18,7 +18,10 @@ fn text_of(table: &Table) -> String {
     let page_bytes = 1 << abi::unwind::PAGE_BITS;
     let first = u64::from(table.layout.first_page) * page_bytes;
     let end = first + u64::from(table.layout.n_pages) * page_bytes;
-    let mut text = format!("functions {} rows {} {:?}\n", table.n_functions, table.n_rows, table.losses);
+    let mut text = format!(
+        "functions {} rows {}\n{:?}\n{:?}\n",
+        table.n_functions, table.n_rows, table.losses, table.unsupported
+    );
     let mut before = None;
     for offset in first..end {
         let rule = lookup(table, offset);

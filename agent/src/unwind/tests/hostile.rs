@@ -14,11 +14,11 @@ use abi::unwind::UnwindRule;
 /// Corrupted sections tried.
 const N_ROUNDS: usize = 10_000;
 
-/// As much as a table can span, so that pointers that were bent still lead into it.
-const CODE: CodeSegment = CodeSegment { file_offset: 0x1000, svma: 0, size_bytes: 0x3fff_0000 };
+/// Around the sections, so that most pointers that were bent still lead into it.
+const CODE: CodeSegment = CodeSegment { file_offset: 0x1000, svma: 0, size_bytes: 0x80_0000 };
 
 fn section(kind: SectionKind, bytes: &[u8]) -> FrameSection<'_> {
-    FrameSection { kind, bytes, svma: 0x2000_0000, text_svma: None, got_svma: None }
+    FrameSection { kind, bytes, svma: 0x40_0000, text_svma: None, got_svma: None }
 }
 
 /// Builds, and checks what must hold whatever the input was.

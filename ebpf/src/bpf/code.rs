@@ -1,0 +1,122 @@
+//! The executable memory of a process: from this CPU's cache, or searched in its mappings and in the unwind tables
+//! of its files.
+
+use abi::{
+    frame::{Frame, PackedFrame},
+    mapping::{MappingTable, TABLE_INCOMPLETE},
+    unwind::{
+        CFA_FRAME_POINTER, CFA_NONE, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, IndexEntry,
+        UnwindLine, UnwindRule,
+    },
+};
+use ebpf::{
+    lookup,
+    rows::{self, Rows},
+    walk::{Code, Unwinding},
+};
+
+use super::maps::{FILES, INDEX, LINES, RULES};
+
+/// Entries of a cache: a proxy under load shows a few hundred different addresses, and a per-CPU map value cannot
+/// have more than 32 KiB.
+const CACHE_ENTRIES: usize = 1024;
+
+/// Multiplier of Fibonacci hashing: 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const SLOT_SHIFT: u32 = u64::BITS - CACHE_ENTRIES.trailing_zeros();
+
+/// Addresses whose frame and rule were found before.
+pub(super) type Cache = [Cached; CACHE_ENTRIES];
+
+/// Half a cache line: a frame found again costs one access.
+#[repr(C)]
+pub(super) struct Cached {
+    address: u64,
+    /// Of the mapping table that it was found by; see [`ProcessCode::new`].
+    table: u64,
+    frame: PackedFrame,
+    rule: UnwindRule,
+}
+
+/// The executable memory of a process, with a cache.
+pub(super) struct ProcessCode<'a> {
+    table: Option<&'a MappingTable>,
+    table_id: u64,
+    cache: &'a mut Cache,
+}
+
+impl<'a> ProcessCode<'a> {
+    /// A table is known by its process and the moment it was written: no two have both. That of a forked child
+    /// is a copy, and finds what its parent found.
+    #[inline(always)]
+    pub(super) fn new(table: Option<&'a MappingTable>, cache: &'a mut Cache) -> Self {
+        let table_id = table.map_or(0, |table| table.as_of_ns << 22 ^ u64::from(table.tgid));
+        Self { table, table_id, cache }
+    }
+}
+
+impl Code for ProcessCode<'_> {
+    #[inline(always)]
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)> {
+        let slot = (address.wrapping_mul(GOLDEN) >> SLOT_SHIFT) as usize & (CACHE_ENTRIES - 1);
+        let cached = &mut self.cache[slot];
+        if cached.address == address && cached.table == self.table_id {
+            return Some((cached.frame, Unwinding::Rule(cached.rule)));
+        }
+        let frame = lookup::find(self.table?, address)?;
+        let unwinding = unwinding(frame);
+        if let Unwinding::Rule(rule) = unwinding {
+            *cached = Cached { address, table: self.table_id, frame, rule };
+        }
+        Some((frame, unwinding))
+    }
+
+    #[inline(always)]
+    fn elsewhere(&self) -> Option<Unwinding> {
+        match self.table {
+            // Without mappings nothing is known of the code, and a frame pointer proves nothing.
+            None => Some(Unwinding::Pending),
+            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(Unwinding::Rule(UnwindRule::NONE)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// How to unwind an instruction, from the tables.
+#[inline(always)]
+fn unwinding(frame: PackedFrame) -> Unwinding {
+    // Code made at run time has no table; nor has a file past the table of files.
+    let Frame::File { file_id, offset } = frame.unpack() else { return Unwinding::Rule(UnwindRule::NONE) };
+    let Some(file) = FILES.get(file_id) else { return Unwinding::Rule(UnwindRule::NONE) };
+    if file.state == FILE_PENDING {
+        return Unwinding::Pending;
+    }
+    let mut rule = UnwindRule::NONE;
+    if file.state & FILE_HAS_ROWS != 0 {
+        rule = rows::find(&Tables, file, offset).unwrap_or(UnwindRule::NONE);
+    }
+    if rule.cfa == CFA_NONE && file.state & FILE_KEEPS_FRAME_POINTERS != 0 {
+        rule.cfa = CFA_FRAME_POINTER;
+    }
+    Unwinding::Rule(rule)
+}
+
+/// The arrays of all files.
+struct Tables;
+
+impl Rows for Tables {
+    #[inline(always)]
+    fn line(&self, number: u32) -> Option<&UnwindLine> {
+        LINES.get(number)
+    }
+
+    #[inline(always)]
+    fn index(&self, number: u32) -> Option<IndexEntry> {
+        INDEX.get(number).copied()
+    }
+
+    #[inline(always)]
+    fn rule(&self, number: u32) -> Option<UnwindRule> {
+        RULES.get(number).copied()
+    }
+}

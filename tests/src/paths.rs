@@ -1,0 +1,106 @@
+//! Where things are: what `cargo xtask test` hands over through the environment, else where it would be.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The checkout.
+fn root() -> Result<PathBuf> {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let start = manifest.map_or_else(env::current_dir, Ok).context("no current directory")?;
+    let root = start.ancestors().find(|dir| dir.join("Cargo.lock").is_file());
+    Ok(root.context("not inside a checkout of the project")?.to_owned())
+}
+
+fn target_dir() -> Result<PathBuf> {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => Ok(root()?.join(dir)),
+        None => Ok(root()?.join("target")),
+    }
+}
+
+/// The agent as users get it.
+///
+/// # Errors
+/// If it has not been built; the text says how to.
+pub fn agent() -> Result<PathBuf> {
+    let path = match env::var_os("BRAZIER_AGENT") {
+        Some(path) => PathBuf::from(path),
+        None => target_dir()?.join("release/agent"),
+    };
+    ensure!(path.is_file(), "no agent at {}: run `cargo build --release -p agent` first", path.display());
+    Ok(path)
+}
+
+/// One of the target programs; compiled if it is not there yet.
+///
+/// # Errors
+/// If it cannot be compiled.
+pub fn program(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let dir = BUILT.get_or_init(|| build_programs().map_err(|error| format!("{error:#}")));
+    let dir = dir.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let path = dir.join(name);
+    ensure!(path.is_file(), "no target program {}: run `cargo xtask programs DIR`", path.display());
+    Ok(path)
+}
+
+fn build_programs() -> Result<PathBuf> {
+    if let Some(dir) = env::var_os("BRAZIER_PROGRAMS") {
+        return Ok(PathBuf::from(dir));
+    }
+    find("gcc", "gcc")?;
+    let dir = target_dir()?.join("programs");
+    xtask::programs::build_all(&root()?, &dir)?;
+    Ok(dir)
+}
+
+/// Compiles a program of tests/programs or tests/suite with flags of the test's own.
+///
+/// # Errors
+/// If the compiler is missing or refuses.
+pub fn compile(source: &str, flags: &[&str], output: &Path) -> Result<()> {
+    let gcc = find("gcc", "gcc")?;
+    let source = root()?.join("tests").join(source);
+    let finished = Command::new(gcc)
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fno-optimize-sibling-calls"])
+        .args(flags)
+        .arg("-o")
+        .arg(output)
+        .arg(&source)
+        .output()
+        .context("cannot start gcc")?;
+    let messages = String::from_utf8_lossy(&finished.stderr);
+    ensure!(finished.status.success(), "gcc refused {}:\n{messages}", source.display());
+    Ok(())
+}
+
+/// A program on PATH, or where Debian keeps those for root and its Go.
+///
+/// # Errors
+/// If it is not there; the text names the package.
+pub fn find(name: &str, package: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
+    dirs.extend(["/usr/sbin", "/sbin", "/usr/lib/go-1.19/bin"].map(PathBuf::from));
+    dirs.into_iter().map(|dir| dir.join(name)).find(|candidate| candidate.is_file()).with_context(|| {
+        format!("no `{name}` here: install Debian's package {package}, as `cargo xtask test` does")
+    })
+}
+
+/// Envoy, which only `cargo xtask test` fetches, once for all checkouts.
+#[must_use]
+pub fn envoy() -> Option<PathBuf> {
+    let handed_over = env::var_os("BRAZIER_ENVOY").map(PathBuf::from);
+    let cache = || match env::var_os("XDG_CACHE_HOME") {
+        Some(dir) => Some(PathBuf::from(dir)),
+        None => Some(PathBuf::from(env::var_os("HOME")?).join(".cache")),
+    };
+    let path = handed_over.or_else(|| Some(cache()?.join("brazier/envoy/envoy/_bin/envoy")))?;
+    path.is_file().then_some(path)
+}

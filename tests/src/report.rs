@@ -1,0 +1,105 @@
+//! The JSON report, as a program that relies on its documented keys reads it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The keys that tests look at.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the keys are described where the agent writes them")]
+pub struct Report {
+    pub frequency_hz: u64,
+    pub start_unix_ns: u64,
+    pub duration_ns: u64,
+    pub samples: u64,
+    pub lost: u64,
+    pub lost_by_cause: BTreeMap<String, u64>,
+    pub stacks: Stacks,
+    pub totals: Vec<Total>,
+    pub top: Vec<Top>,
+    pub processes: Vec<Process>,
+    pub threads: Vec<Thread>,
+    pub comments: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Stacks {
+    pub complete: u64,
+    pub truncated: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Total {
+    pub kind: String,
+    pub unit: String,
+    pub value: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Top {
+    pub name: String,
+    pub module: Option<String>,
+    pub self_value: u64,
+    pub total_value: u64,
+    pub self_percent: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Process {
+    pub pid: u32,
+    pub name: String,
+    pub value: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Thread {
+    pub pid: u32,
+    pub tid: u32,
+    pub name: String,
+    pub value: u64,
+    pub percent: f64,
+}
+
+impl Report {
+    /// Samples of a process.
+    #[must_use]
+    pub fn samples_of(&self, pid: u32) -> u64 {
+        self.processes.iter().filter(|process| process.pid == pid).map(|process| process.value).sum()
+    }
+
+    /// The share of a function itself, in percent; 0 if it is not among the first hundred.
+    #[must_use]
+    pub fn self_percent(&self, function: &str) -> f64 {
+        self.top.iter().filter(|top| top.name == function).map(|top| top.self_percent).sum()
+    }
+
+    /// What is wrong with the sums: each sample is counted once in every way of counting.
+    #[must_use]
+    pub fn wrong_sums(&self) -> Vec<String> {
+        let samples = self.samples;
+        let of_type =
+            |kind: &str| self.totals.iter().find(|total| total.kind == kind).map(|total| total.value);
+        let cpu_ns = samples * (1_000_000_000 / self.frequency_hz);
+        let sums = [
+            ("processes", self.processes.iter().map(|it| it.value).sum(), samples),
+            ("threads", self.threads.iter().map(|it| it.value).sum(), samples),
+            ("stacks", self.stacks.complete + self.stacks.truncated.values().sum::<u64>(), samples),
+            ("causes of loss", self.lost_by_cause.values().sum(), self.lost),
+            ("total of samples", of_type("samples").unwrap_or_default(), samples),
+            ("total of CPU time", of_type("cpu").unwrap_or_default(), cpu_ns),
+        ];
+        let wrong = sums.into_iter().filter(|(_, sum, expected)| sum != expected);
+        let mut wrong: Vec<String> =
+            wrong.map(|(what, sum, expected)| format!("{what}: {sum}, not {expected}")).collect();
+        // The kernel side took it, and it neither came nor was counted as lost.
+        for cause in ["unexplained", "undecoded_records"] {
+            wrong.extend(self.lost_by_cause.get(cause).map(|count| format!("{count} {cause}")));
+        }
+        wrong
+    }
+}

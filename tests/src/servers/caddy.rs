@@ -1,0 +1,29 @@
+//! Caddy: a proxy written in Go.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use super::{Server, free_address};
+use crate::{paths, process::Running};
+
+/// Starts it.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start() -> Result<Server> {
+    let caddy = paths::find("caddy", "caddy")?;
+    let dir = tempfile::tempdir().context("cannot create a directory for Caddy")?;
+    let address = free_address()?;
+    let config = format!(
+        "{{\n\tadmin off\n\tauto_https off\n}}\nhttp://{address} {{\n\tencode gzip\n\troot * {}\n\tfile_server\n}}\n",
+        dir.path().display()
+    );
+    fs::write(dir.path().join("index.html"), "<p>caddy</p>\n".repeat(512)).context("cannot write a file")?;
+    fs::write(dir.path().join("Caddyfile"), config).context("cannot write the Caddyfile")?;
+    let mut command = Command::new(caddy);
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(dir.path().join("Caddyfile"));
+    command.current_dir(dir.path()).env("HOME", dir.path());
+    command.env("XDG_DATA_HOME", dir.path()).env("XDG_CONFIG_HOME", dir.path());
+    Server::new(Running::start(&mut command)?, address, dir)
+}

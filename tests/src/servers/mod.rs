@@ -1,0 +1,63 @@
+//! Real servers with configurations of their own, in directories of their own, and load for them.
+
+mod caddy;
+mod envoy;
+mod load;
+mod nginx;
+mod node;
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+pub use load::Load;
+pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node};
+
+use crate::{process::Running, wait};
+
+pub use caddy::start as caddy;
+pub use envoy::start as envoy;
+pub use nginx::start as nginx;
+
+/// An address where nothing listens by default.
+const HOST: &str = "127.0.0.3";
+
+/// A server that listens.
+pub struct Server {
+    // Before the directory: the server goes first, then what it writes into.
+    running: Running,
+    address: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Server {
+    fn new(running: Running, address: SocketAddr, dir: TempDir) -> Result<Self> {
+        wait::until("the server listens", Duration::from_secs(10), || {
+            ensure!(!running.has_ended(), "the server ended: {}", running.stderr()?);
+            Ok(TcpStream::connect(address).is_ok().then_some(()))
+        })
+        .with_context(|| running.stderr().unwrap_or_default())?;
+        Ok(Self { running, address, _dir: dir })
+    }
+
+    /// The process that was started.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Of its root page.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((HOST, 0)).context("no free port")?;
+    listener.local_addr().context("a listener without an address")
+}

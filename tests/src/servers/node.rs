@@ -1,0 +1,49 @@
+//! Node with a script that keeps it busy, in namespaces of its own: the symbol map that V8 writes to /tmp is
+//! then seen by nobody outside, as in a container.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{paths, process::Running, wait};
+
+/// Its own /tmp.
+pub const IN_MOUNT_NAMESPACE: &[&str] = &["--mount"];
+/// Its own /tmp and process IDs.
+pub const IN_PID_NAMESPACE: &[&str] = &["--mount", "--pid", "--fork", "--kill-child"];
+
+/// A function that V8 compiles soon.
+const SCRIPT: &str = "\
+function scoreRoute(text) {
+  let score = 0;
+  for (let i = 0; i < text.length; i++) score = (score * 31 + text.charCodeAt(i)) | 0;
+  return score;
+}
+let total = 0;
+console.log('started');
+for (;;) total ^= scoreRoute('/api/v1/users/' + total);
+";
+
+/// Starts it under `unshare` with these flags.
+///
+/// # Errors
+/// If it is not installed or does not start.
+pub fn start(namespaces: &[&str]) -> Result<(Running, TempDir)> {
+    let node = paths::find("node", "nodejs")?;
+    let dir = tempfile::Builder::new().prefix("brazier-node-").tempdir_in("/var/tmp");
+    let dir = dir.context("cannot create a directory for Node")?;
+    let script = dir.path().join("router.js");
+    fs::write(&script, SCRIPT).context("cannot write the script")?;
+    let mut command = Command::new(paths::find("unshare", "util-linux")?);
+    command.args(namespaces).args(["--propagation", "private", "sh", "-c"]);
+    command.arg("mount -t tmpfs tmpfs /tmp && cd / && exec \"$@\"").arg("sh");
+    // Else the function becomes part of its caller, and its name is in no stack.
+    command.arg(node).args(["--perf-basic-prof", "--no-turbo-inlining"]).arg(script);
+    let running = Running::start(&mut command)?;
+    wait::until("Node starts its script", Duration::from_secs(10), || {
+        ensure!(!running.has_ended(), "Node ended: {}", running.stderr()?);
+        Ok(running.stdout()?.contains("started").then_some(()))
+    })?;
+    Ok((running, dir))
+}

@@ -1,0 +1,18 @@
+//! What the agent must do to real processes on a real kernel: one file for each behaviour. Takes root.
+
+mod accounting;
+mod command;
+mod envoy;
+mod filters;
+mod formats;
+mod garbage_collected;
+mod inlines;
+mod nginx;
+mod ratio;
+mod refusals;
+mod short_lived;
+mod signals;
+mod support;
+mod system_calls;
+mod threads;
+mod workers;

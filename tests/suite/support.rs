@@ -1,0 +1,53 @@
+//! What several behaviours need: target programs under way, and copies of them under names of their own.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tests::{paths, process::Running};
+
+/// Longer than any test: the guard ends a target.
+const LIFE_S: &str = "60";
+
+/// Starts one of the target programs, to run until its guard goes.
+pub(crate) fn target(name: &str) -> Result<Running> {
+    let running = Running::start(Command::new(paths::program(name)?).arg(LIFE_S))?;
+    // Past its start: what is measured is its loop.
+    std::thread::sleep(Duration::from_millis(100));
+    Ok(running)
+}
+
+/// A copy of a target program under a name that no process of this host has.
+pub(crate) fn copy(program: &str, dir: &Path, name: &str) -> Result<PathBuf> {
+    let path = dir.join(name);
+    fs::copy(paths::program(program)?, &path).with_context(|| format!("cannot copy {program}"))?;
+    Ok(path)
+}
+
+/// A process name with this test run in it.
+pub(crate) fn own_name(prefix: &str) -> String {
+    format!("{prefix}{}", std::process::id())
+}
+
+pub(crate) fn args(texts: &[&str]) -> Vec<OsString> {
+    texts.iter().map(OsString::from).collect()
+}
+
+pub(crate) fn pid_args(pid: u32, others: &[&str]) -> Vec<OsString> {
+    let mut all = args(&["--pid", &pid.to_string()]);
+    all.extend(args(others));
+    all
+}
+
+/// `-- PROGRAM ARGS` after options.
+pub(crate) fn command_args(options: &[&str], program: &Path, arguments: &[&str]) -> Vec<OsString> {
+    let mut all = args(options);
+    all.extend([OsString::from("--"), program.into()]);
+    all.extend(args(arguments));
+    all
+}
