@@ -78,7 +78,7 @@ struct Frames {
 impl Frames {
     /// Names what occurs, each file's offsets in one go.
     fn resolve(profile: &mut Profile, recording: &Recording, symbolizer: &mut Symbolizer) -> Self {
-        let Recording { aggregate, objects, processes, jit, .. } = recording;
+        let Recording { aggregate, objects, functions, processes, jit, .. } = recording;
         let mut frames = Self::default();
 
         for (file, offsets) in file_offsets(aggregate) {
@@ -92,8 +92,15 @@ impl Frames {
             let build_id = object.and_then(|object| BuildId::new(object.build_id.as_ref()?.as_bytes()));
             let mapping = profile.mapping(Mapping::file(path, build_id));
             for (offset, resolved) in offsets.into_iter().zip(resolved) {
-                let named = named(profile, Frame::native(mapping, offset), resolved);
-                frames.file.insert((file, offset), named);
+                // Without a name, a function is called by where it begins, so that its samples fall together.
+                let place = match resolved {
+                    Resolved::Missing(_) => {
+                        functions.get(&file).and_then(|functions| functions.start_of(offset))
+                    }
+                    Resolved::Symbols(_) => None,
+                };
+                let bare = Frame::native(mapping, place.unwrap_or(offset));
+                frames.file.insert((file, offset), named(profile, bare, resolved));
             }
         }
 

@@ -1,4 +1,4 @@
-//! One frame to its caller's registers, by a rule of .eh_frame or by the frame pointer. x86-64.
+//! One frame to its caller's registers, by a rule of `.eh_frame` or by the frame pointer. x86-64.
 
 use abi::{
     fault::Fault,

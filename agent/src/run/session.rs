@@ -19,6 +19,7 @@ use crate::{
     procfs::status,
     symbolize::JitProcess,
     table_op::TableOp,
+    unwind::Functions,
 };
 
 /// How often the list of targets is read again until it has stopped growing.
@@ -48,6 +49,8 @@ pub struct Recording {
     pub aggregate: Aggregate,
     /// Files that were mapped, open since they were first seen.
     pub objects: HashMap<FileId, Arc<ObjectFile>>,
+    /// Where the functions of files are, by their unwind information.
+    pub functions: HashMap<FileId, Functions>,
     /// Where images that make code at run time describe it.
     pub jit: HashMap<ImageId, JitProcess>,
     /// Counted by the kernel side.
@@ -182,6 +185,9 @@ impl Session {
     /// Writes to the kernel's tables whatever has changed, unwind tables first: a mapping makes its file be walked.
     fn write_tables(&mut self, as_of_ns: u64) {
         while let Some((file, unwinding)) = self.world.tables.next() {
+            if let Some(table) = &unwinding.table {
+                self.world.functions.insert(file, table.functions.clone());
+            }
             match self.kernel.apply(&TableOp::SetUnwindTable { file, unwinding }) {
                 Ok(()) => {}
                 Err(KernelError::NoTableRoom { .. }) => self.losses.tables_without_room += 1,
@@ -216,12 +222,18 @@ impl Session {
             agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
             table_bytes: self.kernel.table_bytes(),
         };
-        let Self { world: World { processes, objects, jit, .. }, aggregate, losses, start_unix_ns, .. } =
-            self;
+        let Self {
+            world: World { processes, objects, functions, jit, .. },
+            aggregate,
+            losses,
+            start_unix_ns,
+            ..
+        } = self;
         Ok(Recording {
             processes,
             aggregate,
             objects,
+            functions,
             jit,
             counters,
             losses,

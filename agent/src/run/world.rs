@@ -9,6 +9,7 @@ use crate::{
     object::ObjectFile,
     process::{Effect, FileId, ImageId, Interest, Processes},
     symbolize::JitProcess,
+    unwind::Functions,
 };
 
 /// The table of processes and everything that had to be taken from them while they were there.
@@ -16,6 +17,8 @@ pub(super) struct World {
     pub(super) processes: Processes,
     /// Files that were mapped, open since they were first seen.
     pub(super) objects: HashMap<FileId, Arc<ObjectFile>>,
+    /// Where the functions of files are, by their unwind information.
+    pub(super) functions: HashMap<FileId, Functions>,
     /// Where images that make code at run time describe it.
     pub(super) jit: HashMap<ImageId, JitProcess>,
     pub(super) tables: TableBuilder,
@@ -26,6 +29,7 @@ impl World {
         Self {
             processes: Processes::new(interest),
             objects: HashMap::new(),
+            functions: HashMap::new(),
             jit: HashMap::new(),
             tables: TableBuilder::start(),
         }

@@ -1,9 +1,13 @@
 //! A profile as a file: whole or not at all.
 
 use std::{
+    ffi::CString,
     fs::{self, File, Permissions},
     io::{self, BufWriter, Write},
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -107,13 +111,17 @@ fn temporary_beside(path: &Path) -> Result<NamedTempFile, FileError> {
         // Like any file a user makes: the umask decides who may read it.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)
-        .map_err(|error| FileError::Write { path: path.to_owned(), source: without_path(error) })
+        .map_err(|error| FileError::Write { path: path.to_owned(), source: why_not(directory, error) })
 }
 
 /// The kernel's own answer. The library adds the name of its temporary file, which means nothing to the user.
-fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()?.downcast_ref::<io::Error>()?.raw_os_error());
-    inner.map_or(error, io::Error::from_raw_os_error)
+fn why_not(directory: &Path, error: io::Error) -> io::Error {
+    let Ok(path) = CString::new(directory.as_os_str().as_bytes()) else { return error };
+    // SAFETY: a string that outlives the call.
+    match unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } {
+        0 => error,
+        _ => io::Error::last_os_error(),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     error::UnwindError,
+    functions::Functions,
     rows::{Losses, Row, Rows},
     rule::Unsupported,
 };
@@ -25,6 +26,8 @@ pub struct Table {
     pub rules: Vec<UnwindRule>,
     /// Functions described.
     pub n_functions: u32,
+    /// Where they are, for the agent alone.
+    pub functions: Functions,
     /// Rows before packing.
     pub n_rows: u32,
     /// How many of them have no rule to walk with, by the reason.
@@ -85,6 +88,7 @@ pub fn pack(rows: &Rows) -> Result<Table, UnwindError> {
         index: packer.index,
         rules,
         n_functions: rows.n_functions,
+        functions: rows.functions.clone(),
         n_rows: u32::try_from(rows.rows.len()).unwrap_or(u32::MAX),
         unsupported,
         losses: rows.losses,

@@ -20,7 +20,7 @@ pub(super) struct Function {
 ///
 /// Functions overlap only in broken files. As in the search tables that unwinders in the process itself use, the
 /// one that starts last decides.
-pub(super) fn one_list(mut functions: Vec<Function>, rows: &[Row]) -> (Vec<Row>, u32) {
+pub(super) fn one_list(functions: &mut Vec<Function>, rows: &[Row]) -> (Vec<Row>, u32) {
     functions.sort_by_key(|function| function.start);
     let n_before = functions.len();
     functions.dedup_by_key(|function| function.start);
@@ -61,7 +61,7 @@ mod tests {
 
     /// Rows are one for each function, with rule 10, 11...
     fn list(functions: &[(u32, u32)], rules: &[u16]) -> (Vec<(u32, u16)>, u32) {
-        let functions: Vec<Function> = functions
+        let mut functions: Vec<Function> = functions
             .iter()
             .enumerate()
             .map(|(i, &(start, end))| Function { start, end, first_row: i as u32, n_rows: 1 })
@@ -71,7 +71,7 @@ mod tests {
             .zip(rules)
             .map(|(function, &rule)| Row { file_offset: function.start, rule })
             .collect();
-        let (rows, n_duplicate) = one_list(functions, &rows);
+        let (rows, n_duplicate) = one_list(&mut functions, &rows);
         (rows.iter().map(|row| (row.file_offset, row.rule)).collect(), n_duplicate)
     }
 

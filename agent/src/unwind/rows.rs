@@ -12,6 +12,7 @@ use super::{
     dictionary::Dictionary,
     entries::{Entries, Entry},
     error::UnwindError,
+    functions::Functions,
     order::{self, Function},
     rule::{Unsupported, rule_of},
 };
@@ -102,6 +103,8 @@ pub struct Rows {
     pub rules: Vec<UnwindRule>,
     /// Functions described.
     pub n_functions: u32,
+    /// Where they are; one for each place.
+    pub functions: Functions,
     /// What was not understood.
     pub losses: Losses,
 }
@@ -188,7 +191,7 @@ where
         }
         self.losses.is_truncated = entries.is_truncated();
         let n_functions = self.functions.len();
-        let (rows, n_duplicate) = order::one_list(self.functions, &self.rows);
+        let (rows, n_duplicate) = order::one_list(&mut self.functions, &self.rows);
         if rows.len() > MAX_ROWS_PER_FILE {
             return Err(UnwindError::TooManyRows { limit: MAX_ROWS_PER_FILE });
         }
@@ -197,6 +200,7 @@ where
             rows,
             rules: self.dictionary.into_rules(),
             n_functions: u32::try_from(n_functions).unwrap_or(u32::MAX),
+            functions: Functions::new(self.functions.iter().map(|function| function.start..function.end)),
             losses: self.losses,
         })
     }

@@ -1,0 +1,35 @@
+//! Where functions begin and end: what a stripped file still says of them.
+
+use std::{ops::Range, sync::Arc};
+
+/// The functions that unwind information describes, sorted, as ranges of file offsets. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Functions(Arc<[Range<u32>]>);
+
+impl Functions {
+    pub(super) fn new(sorted: impl IntoIterator<Item = Range<u32>>) -> Self {
+        Self(sorted.into_iter().collect())
+    }
+
+    /// Where the function begins that `file_offset` lies in.
+    #[must_use]
+    pub fn start_of(&self, file_offset: u64) -> Option<u64> {
+        let offset = u32::try_from(file_offset).ok()?;
+        let function =
+            self.0.get(self.0.partition_point(|function| function.start <= offset).checked_sub(1)?)?;
+        (offset < function.end).then_some(function.start.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Functions;
+
+    #[test]
+    fn an_offset_belongs_to_the_function_around_it_and_to_none_between_two() {
+        let functions = Functions::new([10..20, 20..25, 30..40]);
+        let starts = [9, 10, 19, 20, 25, 30, 39, 40, 1 << 40].map(|offset| functions.start_of(offset));
+        let expected = [None, Some(10), Some(10), Some(20), None, Some(30), Some(30), None, None];
+        assert_eq!(starts, expected);
+    }
+}
