@@ -3,9 +3,9 @@
 use abi::{
     fault::Fault,
     unwind::{
-        CFA_DEREF, CFA_DEREF_INDEXED, CFA_FORM_MASK, CFA_PLT, CFA_REGISTER, CFA_REGISTER_MASK, CFA_ROOT,
-        CFA_SIGNAL, RA_AT_CFA, RA_BELOW_CFA, RA_IN_REGISTER, RA_MASK, RBP, RBP_AT_CFA, RBP_AT_RBP,
-        RBP_AT_RSP, RBP_MASK, RBP_SAME, RSP, SIGNAL_FRAME, SIGNAL_REGISTER_OFFSETS, UnwindRule,
+        CFA_DEREF, CFA_DEREF_INDEXED, CFA_FORM_MASK, CFA_PLT, CFA_REGISTER, CFA_REGISTER_MASK, CFA_SIGNAL,
+        RA_AT_CFA, RA_BELOW_CFA, RA_IN_REGISTER, RA_MASK, RBP, RBP_AT_CFA, RBP_AT_RBP, RBP_AT_RSP, RBP_MASK,
+        RBP_SAME, RSP, SIGNAL_FRAME, SIGNAL_REGISTER_OFFSETS, UnwindRule,
     },
 };
 
@@ -50,7 +50,7 @@ pub struct Caller {
     pub signal_sp: Option<u64>,
 }
 
-/// Applies the rule of a frame. `Err` is the reason why there is no caller, [`Fault::COMPLETE`] at the root.
+/// Applies the rule of a frame. `Err` is the reason why there is no caller.
 #[inline(always)]
 pub fn by_rule(
     rule: UnwindRule,
@@ -78,8 +78,6 @@ pub fn by_rule(
     } else if rule.cfa == CFA_PLT {
         let is_past_push = ip & 15 >= rule.high() as u64;
         sp.wrapping_add_signed(rule.low().into()).wrapping_add(u64::from(is_past_push) << 3)
-    } else if rule.cfa == CFA_ROOT {
-        return Err(Fault::COMPLETE);
     } else {
         return Err(Fault::UNSUPPORTED_RULE);
     };

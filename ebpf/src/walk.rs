@@ -8,7 +8,9 @@ use abi::{
     frame::PackedFrame,
     limits::MAX_USER_FRAMES,
     sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS},
-    unwind::{CFA_FRAME_POINTER, CFA_NONE, UnwindRule},
+    unwind::{
+        CFA_FRAME_POINTER, CFA_NONE, CFA_PENDING, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, UnwindRule,
+    },
 };
 
 use crate::{
@@ -16,21 +18,12 @@ use crate::{
     unwind::{self, Others, ReadUser, Registers},
 };
 
-/// What is known of how to unwind an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unwinding {
-    /// Its rule; [`CFA_NONE`] where there is none.
-    Rule(UnwindRule),
-    /// The table of its file has not been written yet.
-    Pending,
-}
-
 /// The executable memory of a process.
 pub trait Code {
     /// The frame that an address stands for, and how to unwind it; `None` where no code is known.
-    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)>;
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, UnwindRule)>;
     /// How to unwind code that is not known; `None` if there is none.
-    fn elsewhere(&self) -> Option<Unwinding>;
+    fn elsewhere(&self) -> Option<UnwindRule>;
 }
 
 /// A walk under way.
@@ -84,11 +77,11 @@ impl Walk {
     ) -> bool {
         let is_leaf = index == 0;
         let address = self.registers.ip.wrapping_sub(self.is_return);
-        let (frame, unwinding) = match (code.find(address), code.elsewhere()) {
+        let (frame, rule) = match (code.find(address), code.elsewhere()) {
             (Some(known), _) => known,
-            (None, Some(unwinding)) => (PackedFrame::absolute(address), unwinding),
+            (None, Some(rule)) => (PackedFrame::absolute(address), rule),
             // The leaf did execute, so its mapping is only too new to be known.
-            (None, None) if is_leaf => (PackedFrame::absolute(address), Unwinding::Rule(UnwindRule::NONE)),
+            (None, None) if is_leaf => (PackedFrame::absolute(address), UnwindRule::NONE),
             // More likely a misread stack.
             (None, None) => return self.stop(Fault::RETURN_UNMAPPED),
         };
@@ -96,22 +89,24 @@ impl Walk {
         self.hash.push(frame.0);
         self.n_frames = index + 1;
 
-        let caller = match unwinding {
-            Unwinding::Rule(rule) if rule.cfa == CFA_NONE || rule.cfa == CFA_FRAME_POINTER => {
-                self.flags |= STACK_HAS_FRAME_POINTER_STEPS;
-                unwind::by_frame_pointer(self.registers, rule.cfa == CFA_FRAME_POINTER, memory)
-            }
-            Unwinding::Rule(rule) => {
-                let others = if is_leaf {
-                    Others::Leaf
-                } else if self.signal_sp != 0 {
-                    Others::Signal(self.signal_sp)
-                } else {
-                    Others::Lost
-                };
-                unwind::by_rule(rule, self.registers, others, memory)
-            }
-            Unwinding::Pending => Err(Fault::TABLE_PENDING),
+        let caller = if rule.cfa >= CFA_REGISTER || rule.cfa == CFA_PLT || rule.cfa == CFA_SIGNAL {
+            let others = if is_leaf {
+                Others::Leaf
+            } else if self.signal_sp != 0 {
+                Others::Signal(self.signal_sp)
+            } else {
+                Others::Lost
+            };
+            unwind::by_rule(rule, self.registers, others, memory)
+        } else if rule.cfa == CFA_NONE || rule.cfa == CFA_FRAME_POINTER {
+            self.flags |= STACK_HAS_FRAME_POINTER_STEPS;
+            unwind::by_frame_pointer(self.registers, rule.cfa == CFA_FRAME_POINTER, memory)
+        } else {
+            Err(match rule.cfa {
+                CFA_ROOT => Fault::COMPLETE,
+                CFA_PENDING => Fault::TABLE_PENDING,
+                _ => Fault::UNSUPPORTED_RULE,
+            })
         };
         match caller {
             Ok(caller) if caller.registers.ip == 0 => self.stop(Fault::COMPLETE),

@@ -52,6 +52,9 @@ pub const CFA_SIGNAL: u8 = 4;
 /// No unwind information, but every function of the file keeps a frame pointer, across switches of the stack, too:
 /// Go. Never in a table; it stands for [`CFA_NONE`] where [`FILE_KEEPS_FRAME_POINTERS`] is set.
 pub const CFA_FRAME_POINTER: u8 = 5;
+/// The table of the file has not been written yet. Never in a table; it stands for a file in state
+/// [`FILE_PENDING`].
+pub const CFA_PENDING: u8 = 6;
 /// CFA = register + offset; the register is in the low four bits.
 pub const CFA_REGISTER: u8 = 0x10;
 /// CFA = *(register + low) + high; the register is in the low four bits.
@@ -114,6 +117,9 @@ pub struct UnwindRule {
 impl UnwindRule {
     /// No unwind information.
     pub const NONE: Self = Self { cfa: CFA_NONE, registers: 0, rbp_offset: 0, offset: 0 };
+
+    /// The rule is not known yet.
+    pub const PENDING: Self = Self { cfa: CFA_PENDING, ..Self::NONE };
 
     /// Two numbers as [`Self::offset`].
     #[inline(always)]

@@ -5,14 +5,14 @@ use abi::{
     frame::{Frame, PackedFrame},
     mapping::{MappingTable, TABLE_INCOMPLETE},
     unwind::{
-        CFA_FRAME_POINTER, CFA_NONE, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, IndexEntry,
-        UnwindLine, UnwindRule,
+        CFA_FRAME_POINTER, CFA_NONE, CFA_PENDING, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING,
+        IndexEntry, UnwindLine, UnwindRule,
     },
 };
 use ebpf::{
     lookup,
     rows::{self, Rows},
-    walk::{Code, Unwinding},
+    walk::Code,
 };
 
 use super::maps::{FILES, INDEX, LINES, RULES};
@@ -57,26 +57,27 @@ impl<'a> ProcessCode<'a> {
 
 impl Code for ProcessCode<'_> {
     #[inline(always)]
-    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)> {
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, UnwindRule)> {
         let slot = (address.wrapping_mul(GOLDEN) >> SLOT_SHIFT) as usize & (CACHE_ENTRIES - 1);
         let cached = &mut self.cache[slot];
         if cached.address == address && cached.table == self.table_id {
-            return Some((cached.frame, Unwinding::Rule(cached.rule)));
+            return Some((cached.frame, cached.rule));
         }
         let frame = lookup::find(self.table?, address)?;
-        let unwinding = unwinding(frame);
-        if let Unwinding::Rule(rule) = unwinding {
+        let rule = rule_of(frame);
+        // What is pending will not be so for long.
+        if rule.cfa != CFA_PENDING {
             *cached = Cached { address, table: self.table_id, frame, rule };
         }
-        Some((frame, unwinding))
+        Some((frame, rule))
     }
 
     #[inline(always)]
-    fn elsewhere(&self) -> Option<Unwinding> {
+    fn elsewhere(&self) -> Option<UnwindRule> {
         match self.table {
             // Without mappings nothing is known of the code, and a frame pointer proves nothing.
-            None => Some(Unwinding::Pending),
-            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(Unwinding::Rule(UnwindRule::NONE)),
+            None => Some(UnwindRule::PENDING),
+            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
             Some(_) => None,
         }
     }
@@ -84,12 +85,12 @@ impl Code for ProcessCode<'_> {
 
 /// How to unwind an instruction, from the tables.
 #[inline(always)]
-fn unwinding(frame: PackedFrame) -> Unwinding {
+fn rule_of(frame: PackedFrame) -> UnwindRule {
     // Code made at run time has no table; nor has a file past the table of files.
-    let Frame::File { file_id, offset } = frame.unpack() else { return Unwinding::Rule(UnwindRule::NONE) };
-    let Some(file) = FILES.get(file_id) else { return Unwinding::Rule(UnwindRule::NONE) };
+    let Frame::File { file_id, offset } = frame.unpack() else { return UnwindRule::NONE };
+    let Some(file) = FILES.get(file_id) else { return UnwindRule::NONE };
     if file.state == FILE_PENDING {
-        return Unwinding::Pending;
+        return UnwindRule::PENDING;
     }
     let mut rule = UnwindRule::NONE;
     if file.state & FILE_HAS_ROWS != 0 {
@@ -98,7 +99,7 @@ fn unwinding(frame: PackedFrame) -> Unwinding {
     if rule.cfa == CFA_NONE && file.state & FILE_KEEPS_FRAME_POINTERS != 0 {
         rule.cfa = CFA_FRAME_POINTER;
     }
-    Unwinding::Rule(rule)
+    rule
 }
 
 /// The arrays of all files.

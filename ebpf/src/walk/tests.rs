@@ -1,7 +1,7 @@
 //! Walks over arrays of words.
 
 extern crate std;
-use super::{Code, Unwinding, Walk};
+use super::{Code, Walk};
 use crate::{
     lookup,
     unwind::{ReadUser, Registers},
@@ -37,19 +37,19 @@ impl ReadUser for Words {
 }
 
 /// Mappings, and rules by page of their file.
-struct ByPage<'a>(Option<&'a MappingTable>, Vec<Unwinding>);
+struct ByPage<'a>(Option<&'a MappingTable>, Vec<UnwindRule>);
 
 impl Code for ByPage<'_> {
-    fn find(&mut self, address: u64) -> Option<(PackedFrame, Unwinding)> {
+    fn find(&mut self, address: u64) -> Option<(PackedFrame, UnwindRule)> {
         let frame = lookup::find(self.0?, address)?;
         let Frame::File { offset, .. } = frame.unpack() else { panic!("{frame:?} has no file") };
         Some((frame, self.1[(offset >> 12) as usize]))
     }
 
-    fn elsewhere(&self) -> Option<Unwinding> {
+    fn elsewhere(&self) -> Option<UnwindRule> {
         match self.0 {
-            None => Some(Unwinding::Pending),
-            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(Unwinding::Rule(UnwindRule::NONE)),
+            None => Some(UnwindRule::PENDING),
+            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
             Some(_) => None,
         }
     }
@@ -68,7 +68,7 @@ struct Walked {
     flags: u32,
 }
 
-fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<Unwinding>) -> Walked {
+fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<UnwindRule>) -> Walked {
     let mut walk = Walk::new(Registers { ip: CODE + 0x10, sp: STACK, bp });
     let mut frames = [PackedFrame(0); MAX_USER_FRAMES];
     let (mut memory, mut code) = (Words(words), ByPage(table, rules));
@@ -82,14 +82,14 @@ fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<Unwin
 }
 
 fn by_frame_pointer(bp: u64, words: Vec<u64>, table: &MappingTable) -> Walked {
-    walk(bp, words, Some(table), vec![Unwinding::Rule(UnwindRule::NONE); 16])
+    walk(bp, words, Some(table), vec![UnwindRule::NONE; 16])
 }
 
-fn rule(cfa: u8, offset: i32, registers: u8, rbp_offset: i16) -> Unwinding {
-    Unwinding::Rule(UnwindRule { cfa, registers, rbp_offset, offset })
+fn rule(cfa: u8, offset: i32, registers: u8, rbp_offset: i16) -> UnwindRule {
+    UnwindRule { cfa, registers, rbp_offset, offset }
 }
 
-const ROOT: Unwinding = Unwinding::Rule(UnwindRule { cfa: CFA_ROOT, ..UnwindRule::NONE });
+const ROOT: UnwindRule = UnwindRule { cfa: CFA_ROOT, ..UnwindRule::NONE };
 
 #[test]
 fn a_chain_of_frame_pointers_is_followed_to_its_root_and_return_addresses_point_at_the_call() {
@@ -122,7 +122,7 @@ fn every_way_to_stop_a_chain_has_its_reason_and_keeps_the_frames_before_it() {
 fn a_chain_that_switches_stacks_is_followed_only_where_frame_pointers_are_sure() {
     // The leaf's frame is above its caller's: a runtime that works on a stack of its own.
     let words = vec![0, CODE + 0x2001, 0, 0, STACK, CODE + 0x1001];
-    let keeps = Unwinding::Rule(UnwindRule { cfa: CFA_FRAME_POINTER, ..UnwindRule::NONE });
+    let keeps = UnwindRule { cfa: CFA_FRAME_POINTER, ..UnwindRule::NONE };
     let walked = walk(STACK + 32, words.clone(), Some(&code()), vec![keeps; 16]);
     assert_eq!((walked.offsets, walked.fault), (vec![0x10, 0x1000, 0x2000], Fault::COMPLETE));
     let walked = by_frame_pointer(STACK + 32, words, &code());
@@ -217,11 +217,11 @@ fn a_rule_that_leads_nowhere_ends_the_walk_with_its_reason() {
         ("off the stack", rule(CFA_REGISTER | RSP, 1 << 20, RBP_SAME, 0), Fault::STACK_UNREADABLE),
         ("unknown kind", rule(CFA_UNSUPPORTED, 3, 0, 0), Fault::UNSUPPORTED_RULE),
         ("kind of the future", rule(0xf0, 3, 0, 0), Fault::UNSUPPORTED_RULE),
-        ("not there yet", Unwinding::Pending, Fault::TABLE_PENDING),
+        ("not there yet", UnwindRule::PENDING, Fault::TABLE_PENDING),
         ("none, and no frame pointer either", rule(0, 0, 0, 0), Fault::CHAIN_BROKEN),
     ];
-    for (case, unwinding, fault) in cases {
-        let walked = walk(0x10, vec![0; 8], Some(&code()), vec![unwinding]);
+    for (case, rule, fault) in cases {
+        let walked = walk(0x10, vec![0; 8], Some(&code()), vec![rule]);
         assert_eq!((walked.offsets, walked.fault), (vec![0x10], fault), "{case}");
     }
 }
