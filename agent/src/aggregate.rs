@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use abi::{
     fault::Fault,
     frame::{Frame, PackedFrame},
-    sample::{NO_STACK, Sample},
+    sample::{NO_STACK, Sample, UNREPEATED_STACK},
 };
 
 use crate::{
@@ -105,8 +105,19 @@ impl Aggregate {
 
     /// Counts a sample of an image.
     pub fn add(&mut self, sample: &Sample, image_id: ImageId, image: &Image, files: &Files) {
-        let user = self.user_stack(sample.user_stack, image_id, image, files);
-        let kernel = self.kernel.get(&sample.kernel_stack).copied();
+        let id = |id| id & !UNREPEATED_STACK;
+        let user = self.user_stack(id(sample.user_stack), image_id, image, files);
+        let kernel = self.kernel.get(&id(sample.kernel_stack)).copied();
+        // What no other sample will ask for is not kept: a full table must not make ours grow.
+        if sample.user_stack & UNREPEATED_STACK != 0 {
+            let id = id(sample.user_stack);
+            self.raw_user.remove(&id);
+            self.resolved.remove(&(id, None));
+            self.resolved.remove(&(id, Some(image_id)));
+        }
+        if sample.kernel_stack & UNREPEATED_STACK != 0 {
+            self.kernel.remove(&id(sample.kernel_stack));
+        }
         let is_missing = |id, found: Option<StackIndex>| id != NO_STACK && found.is_none();
         if is_missing(sample.user_stack, user) || is_missing(sample.kernel_stack, kernel) {
             self.n_stacks_missing += 1;
@@ -223,7 +234,7 @@ mod tests {
     use abi::{
         fault::Fault,
         frame::PackedFrame,
-        sample::{KIND_SAMPLE, Sample},
+        sample::{KIND_SAMPLE, Sample, UNREPEATED_STACK},
     };
 
     fn processes() -> Processes {
@@ -292,6 +303,20 @@ mod tests {
         }
         let weights: Vec<_> = aggregate.weights().map(|(_, weight)| weight).collect();
         assert_eq!((weights, aggregate.n_samples()), (vec![3], 3));
+    }
+
+    #[test]
+    fn a_stack_that_is_not_repeated_is_counted_and_forgotten() {
+        let (mut aggregate, processes) = (Aggregate::default(), processes());
+        for id in 0..100 {
+            aggregate.add_user_stack(stack(id, &[PackedFrame::file(1, 0x410)]));
+            add(&mut aggregate, &processes, 1, id | UNREPEATED_STACK);
+        }
+        assert_eq!((aggregate.n_samples(), aggregate.n_stacks_missing()), (100, 0));
+        assert_eq!(
+            (aggregate.user_stacks().len(), aggregate.raw_user.len(), aggregate.resolved.len()),
+            (1, 0, 0)
+        );
     }
 
     #[test]

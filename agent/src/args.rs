@@ -62,7 +62,7 @@ pub struct RecordArgs {
     /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
-    /// How long to record: 500ms, 10s, 2m [default: 10s, or until COMMAND ends]
+    /// How long to record: 500ms, 10s, 2m; COMMAND is ended then [default: 10s, or until COMMAND ends]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// Where to write the profile; `-` is stdout

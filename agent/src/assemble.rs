@@ -1,6 +1,6 @@
 //! From counted stacks to a profile: names every frame once, then writes the stacks down.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use abi::fault::Fault;
 use profile::{
@@ -19,6 +19,9 @@ use crate::{
 pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta, period_ns: u64) -> Profile {
     let mut profile = Profile::new(ValueType::CPU, meta);
     let frames = Frames::resolve(&mut profile, recording, symbolizer);
+    for (reason, n_frames) in &frames.nameless {
+        profile.meta_mut().comments.push(format!("{n_frames} frames without a name: {reason}"));
+    }
     let aggregate = &recording.aggregate;
     let mut counted: Vec<(&Key, u64)> = aggregate.weights().collect();
     counted.sort_unstable();
@@ -73,6 +76,8 @@ struct Frames {
     file: HashMap<(FileId, u64), Vec<FrameHandle>>,
     jit: HashMap<(ImageId, u64), Vec<FrameHandle>>,
     kernel: HashMap<u64, Vec<FrameHandle>>,
+    /// Frames without a name, by why.
+    nameless: BTreeMap<&'static str, u64>,
 }
 
 impl Frames {
@@ -92,6 +97,7 @@ impl Frames {
             let build_id = object.and_then(|object| BuildId::new(object.build_id.as_ref()?.as_bytes()));
             let mapping = profile.mapping(Mapping::file(path, build_id));
             for (offset, resolved) in offsets.into_iter().zip(resolved) {
+                frames.note(&resolved);
                 // Without a name, a function is called by where it begins, so that its samples fall together.
                 let place = match resolved {
                     Resolved::Missing(_) => {
@@ -107,6 +113,7 @@ impl Frames {
         let addresses: Vec<u64> = kernel_addresses(aggregate).into_iter().collect();
         let kernel = kernel_mapping(profile);
         for (address, resolved) in addresses.iter().zip(symbolizer.kernel_frames(&addresses)) {
+            frames.note(&resolved);
             let named = named(profile, Frame::kernel(kernel, *address), resolved);
             frames.kernel.insert(*address, named);
         }
@@ -118,11 +125,18 @@ impl Frames {
                 None => vec![Resolved::Missing(Reason::UnknownJit); addresses.len()],
             };
             for (address, resolved) in addresses.into_iter().zip(resolved) {
+                frames.note(&resolved);
                 let named = named(profile, Frame::jit(address), resolved);
                 frames.jit.insert((image, address), named);
             }
         }
         frames
+    }
+
+    fn note(&mut self, resolved: &Resolved) {
+        if let Resolved::Missing(reason) = resolved {
+            *self.nameless.entry(reason.sentence()).or_default() += 1;
+        }
     }
 
     /// The frames of one counted stack. A reason stands where the frames that it explains are missing: on the

@@ -212,6 +212,10 @@ fn comments(recording: &Recording) -> Vec<String> {
             "process events that the kernel had no room for; processes were looked up again",
         ),
         (
+            losses.files_unopened,
+            "files that could not be opened: no names and no unwind table for their code",
+        ),
+        (
             losses.tables_without_room,
             "files left by frame pointer: no room for their unwind tables (--table-memory)",
         ),
@@ -286,7 +290,7 @@ fn report(
                 if let Destination::File(path) = destination {
                     writeln!(out, "wrote {}", path.display())?;
                 }
-                if recording.aggregate.n_samples() == 0 {
+                if recording.aggregate.n_samples() == 0 && profile.meta().lost_total() == 0 {
                     writeln!(out, "no samples: the targets used no CPU time while they were recorded")?;
                 }
             }

@@ -9,7 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum KernelError {
     /// The object does not load.
-    #[error("the kernel did not take the maps of the eBPF object")]
+    #[error(
+        "the kernel did not take the maps of the eBPF object (`agent doctor` tells what this host lacks)"
+    )]
     Object {
         /// What aya answered.
         #[source]
@@ -22,7 +24,7 @@ pub enum KernelError {
         name: &'static str,
     },
     /// The verifier or a missing privilege.
-    #[error("the kernel did not load program `{program}`")]
+    #[error("the kernel did not load program `{program}` (`agent doctor` tells what this host lacks)")]
     Load {
         /// Which.
         program: &'static str,
@@ -31,7 +33,7 @@ pub enum KernelError {
         source: Box<ProgramError>,
     },
     /// An event source is not there.
-    #[error("cannot attach program `{program}` to {to}")]
+    #[error("cannot attach program `{program}` to {to} (`agent doctor` tells what this host lacks)")]
     Attach {
         /// Which.
         program: &'static str,
@@ -50,7 +52,9 @@ pub enum KernelError {
         tracepoint: &'static str,
     },
     /// `perf_event_open(2)`.
-    #[error("cannot open the perf event that reports process activity on CPU {cpu}")]
+    #[error(
+        "cannot open the perf event that reports process activity on CPU {cpu} (`agent doctor` tells what this host lacks)"
+    )]
     Sideband {
         /// Which CPU.
         cpu: usize,

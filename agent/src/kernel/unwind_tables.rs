@@ -13,14 +13,17 @@ use abi::{
     limits::MAX_UNWIND_FILES,
     names,
     unwind::{
-        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_WITHOUT_ROWS, FileTable, IndexEntry, UnwindLine,
-        UnwindRule,
+        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_WITHOUT_ROWS, FileTable, IndexEntry,
+        MAX_ROWS_PER_QUARTER, ROWS_PER_LINE, UnwindLine, UnwindRule,
     },
 };
 use aya::{Ebpf, Pod, maps::Map};
 
 use super::KernelError;
 use crate::{process::FileId, table_op::FileUnwinding, unwind::Table};
+
+/// Lines that a search may look at past a file's last.
+const SEARCH_MARGIN: usize = MAX_ROWS_PER_QUARTER * 2 / ROWS_PER_LINE;
 
 /// What the kernel's arrays can hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +94,7 @@ impl UnwindTables {
             self.set_state(file, FILE_WITHOUT_ROWS | besides);
             return Ok(());
         };
-        let has_room = self.lines.has_room(table.lines.len())
+        let has_room = self.lines.has_room(table.lines.len() + SEARCH_MARGIN)
             && self.index.has_room(table.index.len())
             && self.rules.has_room(table.rules.len());
         if !has_room {

@@ -1,6 +1,6 @@
 //! A process from one exec to the next: its name, threads and executable mappings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::FileId;
 
@@ -83,11 +83,17 @@ pub struct Image {
     pub threads: HashMap<u32, String>,
     /// Executable mappings.
     pub mappings: Mappings,
-    /// Whether the process has ended.
-    pub has_ended: bool,
+    /// Threads that run; none once the process has ended. The first thread may end before others do.
+    pub running: HashSet<u32>,
 }
 
 impl Image {
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Name of a thread; the process's own if the thread never got one.
     #[must_use]
     pub fn thread_name(&self, tid: u32) -> &str {

@@ -12,7 +12,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// What the kernel's tables lack since the last call. Every exec before `as_of_ns` has been applied.
 pub fn table_ops(processes: &mut Processes, as_of_ns: u64) -> Vec<TableOp> {
-    let (changed, ended) = processes.take_changes();
+    let (changed, ended) = processes.take_changes(as_of_ns);
     let forget = ended.iter().map(|pid| TableOp::Forget { pid: *pid });
     let set = changed.difference(&ended).filter_map(|pid| {
         let image = processes.present_image(*pid)?;

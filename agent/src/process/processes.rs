@@ -8,6 +8,12 @@ use std::{
 use super::{Backing, FileId, FileKey, Files, Image, ImageId, Mapping, Mappings};
 use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
 
+/// Within this time of its exec, a process is likely to wait for its table.
+const FRESH_NS: u64 = 20_000_000;
+
+/// After this time the kernel side has dated an exec: what lies between is the loading of an ELF file.
+const SETTLED_NS: u64 = 500_000_000;
+
 /// Which processes are followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -69,6 +75,8 @@ pub struct Processes {
     changed: HashSet<u32>,
     ended: HashSet<u32>,
     runtime_code: HashSet<ImageId>,
+    /// Images that began a moment ago, and when.
+    fresh: Vec<(u64, u32)>,
 }
 
 impl Processes {
@@ -85,6 +93,9 @@ impl Processes {
         let id = known.unwrap_or_else(|| self.add_image(snapshot.pid, snapshot.name.clone(), time_ns));
         let image = &mut self.images[id.0 as usize];
         image.name = snapshot.name;
+        if !snapshot.threads.is_empty() {
+            image.running = snapshot.threads.iter().map(|(tid, _)| *tid).collect();
+        }
         image.threads.extend(snapshot.threads);
         for region in snapshot.regions {
             self.map(id, snapshot.pid, &region, effects);
@@ -119,16 +130,19 @@ impl Processes {
                     let image = &mut self.images[id.0 as usize];
                     let name = image.thread_name(parent_tid).to_owned();
                     image.threads.insert(tid, name);
+                    image.running.insert(tid);
                 }
             }
             ProcessEventKind::Fork { pid, parent_pid, .. } => self.fork(pid, parent_pid, time_ns, effects),
-            ProcessEventKind::Exit { pid, tid } if pid == tid => {
+            ProcessEventKind::Exit { pid, tid } => {
                 if let Some(id) = self.present(pid) {
-                    self.images[id.0 as usize].has_ended = true;
-                    self.ended.insert(pid);
+                    let image = &mut self.images[id.0 as usize];
+                    image.running.remove(&tid);
+                    if image.has_ended() {
+                        self.end(pid, id);
+                    }
                 }
             }
-            ProcessEventKind::Exit { .. } => {}
         }
     }
 
@@ -167,13 +181,33 @@ impl Processes {
     /// The processes that are followed and have not ended.
     #[must_use]
     pub fn live_pids(&self) -> Vec<u32> {
-        let is_alive = |pid: &&u32| self.present_image(**pid).is_some_and(|image| !image.has_ended);
+        let is_alive = |pid: &&u32| self.present_image(**pid).is_some_and(|image| !image.has_ended());
         self.live.keys().filter(is_alive).copied().collect()
     }
 
+    /// A process that is not there any more, though nothing said that it ended.
+    pub fn vanished(&mut self, pid: u32) {
+        if let Some(id) = self.present(pid) {
+            self.images[id.0 as usize].running.clear();
+            self.end(pid, id);
+        }
+    }
+
+    /// Whether an image is so new that its table should be looked at again soon.
+    #[must_use]
+    pub fn has_fresh_images(&self, now_ns: u64) -> bool {
+        self.fresh.iter().any(|(since_ns, _)| now_ns < since_ns + FRESH_NS)
+    }
+
     /// Processes that changed and processes that ended since the last call.
-    pub(super) fn take_changes(&mut self) -> (HashSet<u32>, HashSet<u32>) {
-        (std::mem::take(&mut self.changed), std::mem::take(&mut self.ended))
+    ///
+    /// An exec is dated twice: by the event that we get, and some time later by the kernel side, which refuses a
+    /// table from between the two. So the table of a new image is written again until that time is surely over.
+    pub(super) fn take_changes(&mut self, as_of_ns: u64) -> (HashSet<u32>, HashSet<u32>) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.extend(self.fresh.iter().map(|(_, pid)| *pid));
+        self.fresh.retain(|(since_ns, _)| as_of_ns < since_ns + SETTLED_NS);
+        (changed, std::mem::take(&mut self.ended))
     }
 
     fn present(&self, pid: u32) -> Option<ImageId> {
@@ -182,12 +216,23 @@ impl Processes {
 
     fn exec(&mut self, pid: u32, name: String, time_ns: u64) {
         let wanted = self.interest.everything
-            || self.live.contains_key(&pid)
+            || self.live_image(pid).is_some()
             || self.interest.name.as_deref() == Some(name.as_str());
         if wanted {
             self.add_image(pid, name, time_ns);
             self.changed.insert(pid);
+            self.fresh.push((time_ns, pid));
         }
+    }
+
+    fn live_image(&self, pid: u32) -> Option<&Image> {
+        self.present_image(pid).filter(|image| !image.has_ended())
+    }
+
+    /// What comes after the end needs no mappings: samples are counted in order of time.
+    fn end(&mut self, pid: u32, id: ImageId) {
+        self.images[id.0 as usize].mappings = Mappings::default();
+        self.ended.insert(pid);
     }
 
     fn fork(&mut self, pid: u32, parent_pid: u32, time_ns: u64, effects: &mut Vec<Effect>) {
@@ -211,8 +256,13 @@ impl Processes {
 
     fn add_image(&mut self, pid: u32, name: String, time_ns: u64) -> ImageId {
         let id = ImageId(u32::try_from(self.images.len()).unwrap_or(u32::MAX));
-        let image =
-            Image { pid, name, threads: HashMap::new(), mappings: Mappings::default(), has_ended: false };
+        let image = Image {
+            pid,
+            name,
+            threads: HashMap::new(),
+            mappings: Mappings::default(),
+            running: HashSet::from([pid]),
+        };
         self.images.push(image);
         self.live.entry(pid).or_default().images.push((time_ns, id));
         self.ended.remove(&pid);

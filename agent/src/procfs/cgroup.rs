@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 const MAX_MOUNTINFO_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A control group as the kernel programs see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     /// What `bpf_get_current_cgroup_id` answers inside it: the directory's inode.
     pub id: u64,
     /// How many directories below the root it is (the root is 0): the level to ask of
     /// `bpf_get_current_ancestor_cgroup_id`.
     pub level: u32,
+    /// Where it is below the hierarchy's root, as /proc/PID/cgroup says it.
+    pub path: PathBuf,
 }
 
 /// Why a control group is not known.
@@ -71,7 +73,7 @@ pub fn lookup(path: &Path) -> Result<Cgroup, CgroupError> {
         return Err(CgroupError::OutsideMount { path: real, mount_point });
     };
     let level = u32::try_from(below.components().count()).unwrap_or(u32::MAX);
-    Ok(Cgroup { id, level })
+    Ok(Cgroup { id, level, path: Path::new("/").join(below) })
 }
 
 /// The id of a control group directory, after making sure that it is one.
@@ -206,7 +208,7 @@ mod tests {
         match lookup(&mount_point) {
             Ok(cgroup) => {
                 let inode = std::fs::metadata(&mount_point).expect("mount point").ino();
-                assert_eq!(cgroup, Cgroup { id: inode, level: 0 });
+                assert_eq!(cgroup, Cgroup { id: inode, level: 0, path: "/".into() });
             }
             Err(error) => assert!(matches!(error, CgroupError::PartialMount { .. }), "{error:?}"),
         }

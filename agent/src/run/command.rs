@@ -10,11 +10,15 @@ use std::{
     },
     process::Child,
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use super::RunError;
 
 pub use std::process::ExitStatus;
+
+/// How long a command may take to end once it is asked to.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command, held or running.
 #[derive(Debug)]
@@ -112,13 +116,19 @@ impl Command {
         self.status.is_some()
     }
 
-    /// Its exit status; a command that still runs is asked to end (SIGTERM), and waited for.
+    /// Its exit status. A command that still runs is asked to end (SIGTERM), and made to after a while (SIGKILL).
     #[must_use]
     pub fn finish(mut self) -> Option<ExitStatus> {
-        if !self.has_ended() {
+        for signal in [libc::SIGTERM, libc::SIGKILL] {
+            if self.has_ended() {
+                break;
+            }
             // SAFETY: our own child, not waited for yet, so the ID is still its own.
-            unsafe { libc::kill(self.pid.cast_signed(), libc::SIGTERM) };
-            self.status = self.child.as_mut().and_then(|child| child.wait().ok());
+            unsafe { libc::kill(self.pid.cast_signed(), signal) };
+            let asked = Instant::now();
+            while !self.has_ended() && asked.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         self.status
     }

@@ -11,6 +11,8 @@ pub struct Losses {
     pub undecoded: u64,
     /// Changes that the kernel's tables had no room for.
     pub table_writes: u64,
+    /// Files that could not be opened: their code has no names and no unwind table.
+    pub files_unopened: u64,
     /// Files for whose unwind table there was no room.
     pub tables_without_room: u64,
     /// Samples that the kernel side counted and that neither came nor were counted as lost.

@@ -84,6 +84,7 @@ pub fn record(
     mut progress: impl FnMut(Duration, u64),
 ) -> Result<Recording, RunError> {
     let Options { mut targets, follow_children, frequency_hz, table_bytes, duration } = options;
+    raise_file_limit();
     let mut session = Session::start(&targets, follow_children, table_bytes)?;
     let clock = session.start_sampling(frequency_hz)?;
     if let Targets::Command(command) = &mut targets {
@@ -112,9 +113,23 @@ pub fn record(
         session.pump();
         progress(elapsed, session.n_samples());
     };
-    let exit_status = match targets {
-        Targets::Command(command) => command.finish(),
-        _ => None,
-    };
-    Ok(session.finish(end, clock, frequency_hz, began.elapsed(), exit_status)?)
+    let mut recording = session.finish(end, clock, frequency_hz, began.elapsed())?;
+    // Afterwards: a command may take its time to end, and nobody would read the ring meanwhile.
+    if let Targets::Command(command) = targets {
+        recording.exit_status = command.finish();
+    }
+    Ok(recording)
+}
+
+/// One descriptor is held for each file that is mapped anywhere, and the usual limit of 1,024 is soft.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads and writes one structure of ours. If it is refused, files beyond the limit stay without names,
+    // which the report says.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }

@@ -25,7 +25,8 @@ use crate::{
 /// How often the list of targets is read again until it has stopped growing.
 const MAX_LOOKS: usize = 16;
 
-/// How often to ask for an unwind table that is being built: until it is there, its file's samples are cut.
+/// How often to look when an unwind table or the mappings of a new image are about to be ready: until they are
+/// written, samples there are cut.
 const TABLE_POLL: Duration = Duration::from_millis(2);
 
 /// What a recording used.
@@ -79,6 +80,10 @@ pub(super) struct Session {
     world: World,
     aggregate: Aggregate,
     losses: Losses,
+    /// Read, and not counted yet.
+    samples: Vec<Sample>,
+    /// Read, and not applied yet.
+    events: Vec<ProcessEvent>,
     cpu_before: Duration,
     start_unix_ns: u64,
 }
@@ -91,18 +96,22 @@ impl Session {
         follow_children: bool,
         table_bytes: u64,
     ) -> Result<Self, RunError> {
-        let config = targets.config()?;
+        let config = targets.config(follow_children)?;
         // From here on no event is missed: what the first look does not see is seen by the second.
         let sideband = Sideband::open()?;
         let mut world = World::new(targets.interest(follow_children));
         let mut known = targets.present(follow_children)?;
-        known.iter().for_each(|pid| world.look_at(*pid));
+        for pid in &known {
+            world.look_at(*pid);
+        }
         let room = Room::for_tables(world.tables.wait(), table_bytes);
         let mut session = Self {
             kernel: Kernel::load(config, room, sideband)?,
             world,
             aggregate: Aggregate::default(),
             losses: Losses::default(),
+            samples: Vec::new(),
+            events: Vec::new(),
             cpu_before: Duration::ZERO,
             start_unix_ns: 0,
         };
@@ -126,7 +135,9 @@ impl Session {
             if new.is_empty() {
                 break;
             }
-            new.iter().for_each(|pid| session.world.look_at(*pid));
+            for pid in &new {
+                session.world.look_at(*pid);
+            }
             known.extend(&new);
         }
         session.pump();
@@ -143,10 +154,12 @@ impl Session {
         self.kernel.start_sampling(frequency_hz)
     }
 
-    /// Waits until a process does something, an unwind table is likely to be ready, or `timeout` is over.
+    /// Waits until a process does something, a table is likely to be ready, or `timeout` is over.
     pub(super) fn wait(&self, timeout: Duration) {
-        let timeout = if self.world.tables.is_busy() { timeout.min(TABLE_POLL) } else { timeout };
-        self.kernel.wait(timeout);
+        let is_soon = self.world.tables.is_busy()
+            || !self.events.is_empty()
+            || self.world.processes.has_fresh_images(clock::monotonic_ns());
+        self.kernel.wait(if is_soon { timeout.min(TABLE_POLL) } else { timeout });
     }
 
     /// Samples so far.
@@ -159,16 +172,20 @@ impl Session {
         self.world.processes.any_alive()
     }
 
-    /// Moves everything that the kernel has for us one stage on.
+    /// Moves what the kernel has for us one stage on.
     pub(super) fn pump(&mut self) {
-        // Whatever happened before this moment is in the events read below, so a table written after them is
-        // right as of now.
-        let as_of_ns = clock::monotonic_ns();
+        self.pump_until(clock::monotonic_ns());
+    }
+
+    /// Moves on whatever is not younger than a moment that has passed. The rings are read one after another, so
+    /// that of two events on two CPUs the later one may be read first; up to the moment before the first ring was
+    /// read, everything is there and can be put in order. What is younger waits for the next time.
+    fn pump_until(&mut self, as_of_ns: u64) {
         // Samples first: the events that they need are older, and so are there when the events are read.
-        let mut samples = self.read_samples();
-        let mut events = self.read_events();
-        samples.sort_by_key(|sample| sample.time_ns);
-        events.sort_by_key(|event| event.time_ns);
+        self.read_samples();
+        let n_lost = self.read_events();
+        let samples = take_until(&mut self.samples, as_of_ns, |sample| sample.time_ns);
+        let events = take_until(&mut self.events, as_of_ns, |event| event.time_ns);
 
         let mut events = events.into_iter().peekable();
         for sample in samples {
@@ -178,7 +195,10 @@ impl Session {
             self.count(&sample);
         }
         events.for_each(|event| self.world.apply(event));
-
+        if n_lost > 0 {
+            self.losses.process_events += n_lost;
+            self.world.look_again();
+        }
         self.write_tables(as_of_ns);
     }
 
@@ -208,14 +228,17 @@ impl Session {
         clock: Clock,
         frequency_hz: u64,
         duration: Duration,
-        exit_status: Option<ExitStatus>,
     ) -> Result<Recording, KernelError> {
         self.kernel.stop_sampling()?;
-        self.pump();
+        self.pump_until(u64::MAX);
         let counters = self.kernel.counters()?;
         let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
-        let accounted = self.aggregate.n_samples() + self.losses.unknown_process + counted(Counter::RingFull);
+        let accounted = self.aggregate.n_samples()
+            + self.losses.unknown_process
+            + self.losses.undecoded
+            + counted(Counter::RingFull);
         self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
+        self.losses.files_unopened = self.world.n_unopened;
         let usage = Usage {
             kernel: self.kernel.cost(),
             agent_cpu: own_cpu().saturating_sub(self.cpu_before),
@@ -243,43 +266,48 @@ impl Session {
             frequency_hz,
             duration,
             start_unix_ns,
-            exit_status,
+            exit_status: None,
         })
     }
 
-    fn read_samples(&mut self) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        let Self { kernel, aggregate, losses, .. } = self;
+    fn read_samples(&mut self) {
+        let Self { kernel, aggregate, losses, samples, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
             Ok(Record::Sample(sample)) => samples.push(sample),
             Ok(Record::UserStack(stack)) => aggregate.add_user_stack(stack),
             Ok(Record::KernelStack(stack)) => aggregate.add_kernel_stack(stack),
             Err(_) => losses.undecoded += 1,
         });
-        samples
     }
 
-    fn read_events(&mut self) -> Vec<ProcessEvent> {
-        let mut events = Vec::new();
-        let n_lost = self.kernel.read_process_records(|record| {
+    /// Gives the number of events that the kernel had no room for.
+    fn read_events(&mut self) -> u64 {
+        let Self { kernel, events, .. } = self;
+        kernel.read_process_records(|record| {
             events.extend(decode::process_event(record.record_type, record.misc, record.bytes));
-        });
-        if n_lost > 0 {
-            self.losses.process_events += n_lost;
-            self.world.processes.live_pids().into_iter().for_each(|pid| self.world.look_at(pid));
-        }
-        events
+        })
     }
 
     fn count(&mut self, sample: &Sample) {
+        let pid = sample.tgid;
+        // The event that would have told of this process was lost, or it moved into the control group.
+        if self.world.processes.present_image(pid).is_none() {
+            self.world.look_at(pid);
+        }
         let processes = &self.world.processes;
-        let image_id = processes.image_at(sample.tgid, sample.time_ns);
-        let known = image_id.and_then(|id| Some((id, processes.image(id)?)));
-        match known {
+        let image_id = processes.image_at(pid, sample.time_ns);
+        match image_id.and_then(|id| Some((id, processes.image(id)?))) {
             Some((id, image)) => self.aggregate.add(sample, id, image, processes.files()),
             None => self.losses.unknown_process += 1,
         }
     }
+}
+
+/// Takes what is not younger than a moment, oldest first, and leaves the rest.
+fn take_until<T>(all: &mut Vec<T>, until_ns: u64, time_ns: impl Fn(&T) -> u64) -> Vec<T> {
+    all.sort_by_key(&time_ns);
+    let younger = all.split_off(all.partition_point(|it| time_ns(it) <= until_ns));
+    std::mem::replace(all, younger)
 }
 
 /// User and system time of this process.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Receiver, Sender},
@@ -106,9 +107,14 @@ fn work(queue: &Mutex<Receiver<(FileId, Arc<ObjectFile>)>>, results: &Sender<Bui
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((file, object)) = next else { return };
         // Unwind information that is absent or cannot be used leaves the frame pointer.
-        let table = unwind::build(&object).ok().map(Arc::new);
-        let keeps_frame_pointers = is_go(&object);
-        if results.send((file, FileUnwinding { table, keeps_frame_pointers })).is_err() {
+        let build = || FileUnwinding {
+            table: unwind::build(&object).ok().map(Arc::new),
+            keeps_frame_pointers: is_go(&object),
+        };
+        // The file is somebody else's. Should it find a way to make us panic, it costs that file its table, and
+        // nobody waits for it for ever.
+        let unwinding = catch_unwind(AssertUnwindSafe(build)).unwrap_or_default();
+        if results.send((file, unwinding)).is_err() {
             return;
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use abi::{
-    config::{Config, SCOPE_ALL, SCOPE_CGROUP, SCOPE_COMM},
+    config::{Config, SCOPE_ALL, SCOPE_CGROUP, SCOPE_CHILDREN, SCOPE_COMM},
     limits::COMM_BYTES,
 };
 use thiserror::Error;
@@ -11,7 +11,10 @@ use thiserror::Error;
 use super::Command;
 use crate::{
     process::Interest,
-    procfs::{cgroup::Cgroup, stat, status, tasks},
+    procfs::{
+        cgroup::{self, Cgroup},
+        stat, status, tasks,
+    },
 };
 
 /// Who is sampled.
@@ -55,7 +58,7 @@ pub enum TargetError {
 
 impl Targets {
     /// What the kernel side decides by.
-    pub(super) fn config(&self) -> Result<Config, TargetError> {
+    pub(super) fn config(&self, follow_children: bool) -> Result<Config, TargetError> {
         let config = Config::default();
         Ok(match self {
             Self::Pids(_) | Self::Command(_) => config,
@@ -69,7 +72,8 @@ impl Targets {
                     return Err(TargetError::NameTooLong { name: name.clone() });
                 }
                 comm[..name.len()].copy_from_slice(name.as_bytes());
-                Config { scope: SCOPE_COMM, comm, ..config }
+                let children = if follow_children { SCOPE_CHILDREN } else { 0 };
+                Config { scope: SCOPE_COMM | children, comm, ..config }
             }
         })
     }
@@ -95,7 +99,14 @@ impl Targets {
     pub(super) fn present(&self, follow_children: bool) -> Result<BTreeSet<u32>, TargetError> {
         let all = || tasks::all_pids().map_err(|source| TargetError::Proc { source });
         let roots: BTreeSet<u32> = match self {
-            Self::All | Self::Cgroup(_) => return Ok(all()?.collect()),
+            Self::All => return Ok(all()?.collect()),
+            Self::Cgroup(group) => {
+                let is_in = |pid: &u32| {
+                    cgroup::path_of(*pid)
+                        .is_ok_and(|path| path.is_some_and(|path| path.starts_with(&group.path)))
+                };
+                return Ok(all()?.filter(is_in).collect());
+            }
             Self::Command(command) => return Ok(BTreeSet::from([command.pid()])),
             Self::Name(name) => {
                 all()?.filter(|pid| stat::read(*pid).is_ok_and(|stat| stat.comm == *name)).collect()

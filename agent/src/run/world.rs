@@ -22,6 +22,8 @@ pub(super) struct World {
     /// Where images that make code at run time describe it.
     pub(super) jit: HashMap<ImageId, JitProcess>,
     pub(super) tables: TableBuilder,
+    /// Files that could not be opened.
+    pub(super) n_unopened: u64,
 }
 
 impl World {
@@ -32,6 +34,7 @@ impl World {
             functions: HashMap::new(),
             jit: HashMap::new(),
             tables: TableBuilder::start(),
+            n_unopened: 0,
         }
     }
 
@@ -42,12 +45,22 @@ impl World {
         self.carry_out(effects);
     }
 
-    /// Takes in what /proc says of a process, if it is still there.
-    pub(super) fn look_at(&mut self, pid: u32) {
-        let Some(snapshot) = snapshot::take(pid) else { return };
+    /// Takes in what /proc says of a process; gives whether it is still there.
+    pub(super) fn look_at(&mut self, pid: u32) -> bool {
+        let Some(snapshot) = snapshot::take(pid) else { return false };
         let mut effects = Vec::new();
         self.processes.insert(snapshot, clock::monotonic_ns(), &mut effects);
         self.carry_out(effects);
+        true
+    }
+
+    /// Looks at every process again, after events were lost: at what it maps, and whether it is there.
+    pub(super) fn look_again(&mut self) {
+        for pid in self.processes.live_pids() {
+            if !self.look_at(pid) {
+                self.processes.vanished(pid);
+            }
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -60,7 +73,10 @@ impl World {
                         self.tables.request(file, &object);
                         self.objects.insert(file, object);
                     }
-                    None => self.tables.give_up(file),
+                    None => {
+                        self.n_unopened += 1;
+                        self.tables.give_up(file);
+                    }
                 },
                 Effect::HoldRoot { image, pid } => {
                     if let Some(process) = snapshot::hold_root(pid) {

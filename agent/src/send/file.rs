@@ -34,6 +34,12 @@ pub enum FileError {
         /// As given.
         path: PathBuf,
     },
+    /// A disk or a socket stands there.
+    #[error("output {} is neither a file nor a pipe", path.display())]
+    NotRegular {
+        /// As given.
+        path: PathBuf,
+    },
     /// No file can be made there.
     #[error("cannot write {}", path.display())]
     Write {
@@ -54,15 +60,22 @@ impl Destination {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
         }
-        match fs::metadata(path).map(|metadata| metadata.file_type()) {
-            Ok(kind) if kind.is_dir() => Err(FileError::IsDirectory { path: path.to_owned() }),
-            Ok(kind) if kind.is_fifo() || kind.is_char_device() => Ok(Self::Stream(path.to_owned())),
-            _ => {
-                // A file of our own in the same directory, gone again at once: the rename will need just that.
-                temporary_beside(path)?;
-                Ok(Self::File(path.to_owned()))
+        let write_error = |source| FileError::Write { path: path.to_owned(), source };
+        let target = match fs::metadata(path).map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_dir() => return Err(FileError::IsDirectory { path: path.to_owned() }),
+            Ok(kind) if kind.is_fifo() || kind.is_char_device() => return Ok(Self::Stream(path.to_owned())),
+            // A link is followed: what it points at is replaced, not the link. What stands behind an open
+            // descriptor (/dev/stdout) has no name to rename to.
+            Ok(kind) if kind.is_file() && path.starts_with("/dev") => {
+                return Ok(Self::Stream(path.to_owned()));
             }
-        }
+            Ok(kind) if kind.is_file() => fs::canonicalize(path).map_err(write_error)?,
+            Ok(_) => return Err(FileError::NotRegular { path: path.to_owned() }),
+            Err(_) => path.to_owned(),
+        };
+        // A file of our own in the same directory, gone again at once: the rename will need just that.
+        temporary_beside(&target)?;
+        Ok(Self::File(target))
     }
 
     /// Writes what `fill` writes.
@@ -116,6 +129,11 @@ fn temporary_beside(path: &Path) -> Result<NamedTempFile, FileError> {
 
 /// The kernel's own answer. The library adds the name of its temporary file, which means nothing to the user.
 fn why_not(directory: &Path, error: io::Error) -> io::Error {
+    match fs::metadata(directory) {
+        Err(error) => return error,
+        Ok(metadata) if !metadata.is_dir() => return io::Error::from_raw_os_error(libc::ENOTDIR),
+        Ok(_) => {}
+    }
     let Ok(path) = CString::new(directory.as_os_str().as_bytes()) else { return error };
     // SAFETY: a string that outlives the call.
     match unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } {
@@ -127,7 +145,7 @@ fn why_not(directory: &Path, error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::{Destination, FileError};
-    use std::fs;
+    use std::{fs, path::Path};
 
     #[test]
     fn a_file_is_replaced_whole_or_not_at_all_and_nothing_is_left_beside_it() {
@@ -153,6 +171,23 @@ mod tests {
             .map(|entry| entry.expect("entry").file_name())
             .collect();
         assert_eq!(names, ["x.svg"]);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_what_it_points_at_is_replaced() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (file, link) = (folder.path().join("x.svg"), folder.path().join("link.svg"));
+        fs::write(&file, "old").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let destination = Destination::check(&link).expect("writable");
+        assert_eq!(destination, Destination::File(file.canonicalize().expect("there")));
+        assert_eq!(
+            Destination::check(Path::new("/dev/null")).expect("writable"),
+            Destination::Stream("/dev/null".into())
+        );
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+        assert!(matches!(Destination::check(&socket), Err(FileError::NotRegular { .. })));
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub const SCOPE_ALL: u32 = 1 << 0;
 pub const SCOPE_CGROUP: u32 = 1 << 1;
 /// A process becomes a target when it executes an image named [`Config::comm`].
 pub const SCOPE_COMM: u32 = 1 << 2;
+/// Children of what becomes a target by [`SCOPE_COMM`] are targets.
+pub const SCOPE_CHILDREN: u32 = 1 << 3;
 
 /// The read-only global `CONFIG`.
 #[repr(C)]

@@ -28,11 +28,11 @@ macro_rules! counters {
 
 counters! {
     Taken "samples_taken" "samples that passed the target filter"
-    RingFull "ring_full" "samples lost because the ring was full"
-    StackResent "stacks_resent" "stacks sent again because the table of sent stacks was full"
+    RingFull "ring_full" "samples lost because the ring was full or busy"
+    StackResent "stacks_resent" "stacks sent again because the table of sent stacks was full or busy"
     KernelStackFailed "kernel_stack_failed" "samples whose kernel stack could not be read"
     TargetsFull "targets_full" "processes not followed because the table of targets was full"
-    MappingsFull "mappings_full" "forks whose mappings could not be copied because the table was full"
+    MappingsFull "mappings_full" "forks whose mappings could not be copied for want of room or memory"
 }
 
 /// Entries of the map of counters.

@@ -16,6 +16,9 @@ pub const KIND_KERNEL_STACK: u32 = 3;
 /// Bit of [`StackHeader::flags`]: some frames had no unwind information and were left by their frame pointer.
 pub const STACK_HAS_FRAME_POINTER_STEPS: u32 = 1 << 0;
 
+/// Bit of a sample's stack ID: the stack could not be remembered as sent, and no other sample will refer to it.
+pub const UNREPEATED_STACK: u64 = 1 << 63;
+
 /// Stack ID of a sample that has no such stack.
 pub const NO_STACK: u64 = 0;
 

@@ -1,7 +1,7 @@
 //! Who is a target, kept in the kernel: a child or a new image is known before its first sample.
 
 use abi::{
-    config::{SCOPE_ALL, SCOPE_CGROUP, SCOPE_COMM},
+    config::{SCOPE_ALL, SCOPE_CGROUP, SCOPE_CHILDREN, SCOPE_COMM},
     counter::Counter,
     limits::COMM_BYTES,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
@@ -35,7 +35,12 @@ pub(crate) fn fork(ctx: &TracePointContext) {
     // A process ID comes back: what stood under it belonged to another process.
     // SAFETY: only copied from.
     match unsafe { TARGETS.get(&parent) } {
-        Some(target) if target.flags & TARGET_FOLLOW != 0 => set_target(child, target),
+        // Where every process counts, the entry only dates the image, and the child's is its parent's.
+        Some(target)
+            if target.flags & TARGET_FOLLOW != 0 || config().scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 =>
+        {
+            set_target(child, target);
+        }
         _ => {
             let _ = TARGETS.remove(&child);
         }
@@ -63,7 +68,9 @@ pub(crate) fn exec() {
     let flags = match known {
         Some(Target { flags, .. }) if flags & TARGET_AT_EXEC != 0 => flags & !TARGET_AT_EXEC | TARGET_ACTIVE,
         Some(Target { flags, .. }) if flags & TARGET_ACTIVE != 0 => flags,
-        _ if config.scope & SCOPE_COMM != 0 && is_current_comm(&config.comm) => TARGET_ACTIVE | TARGET_FOLLOW,
+        _ if config.scope & SCOPE_COMM != 0 && is_current_comm(&config.comm) => {
+            TARGET_ACTIVE | if config.scope & SCOPE_CHILDREN != 0 { TARGET_FOLLOW } else { 0 }
+        }
         // Not a target by itself, but its image must be dated all the same.
         _ if config.scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 => 0,
         _ => return,

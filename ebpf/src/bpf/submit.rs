@@ -2,7 +2,7 @@
 
 use abi::{
     counter::Counter,
-    sample::{Sample, StackHeader},
+    sample::{Sample, StackHeader, UNREPEATED_STACK},
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -54,6 +54,7 @@ pub(super) fn stack_id(key: &[u64; 2], header: &mut StackHeader, n_bytes: u64, n
     }
     if SEEN.insert(key, &header.id, 0).is_err() {
         count(Counter::StackResent);
+        return header.id | UNREPEATED_STACK;
     }
     header.id
 }

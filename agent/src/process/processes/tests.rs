@@ -58,12 +58,25 @@ fn a_sample_from_before_an_exec_belongs_to_the_old_image() {
 }
 
 #[test]
-fn a_process_is_alive_until_its_first_thread_ends() {
+fn a_process_is_alive_until_its_last_thread_ends() {
     let mut processes = followed(&[10]);
-    processes.apply(at(300, ProcessEventKind::Exit { pid: 10, tid: 12 }), &mut Vec::new());
-    assert!(processes.any_alive());
-    processes.apply(at(301, ProcessEventKind::Exit { pid: 10, tid: 10 }), &mut Vec::new());
-    assert!(!processes.any_alive());
+    let exit = |tid| ProcessEventKind::Exit { pid: 10, tid };
+    let thread = ProcessEventKind::Fork { pid: 10, tid: 12, parent_pid: 10, parent_tid: 10 };
+    let alive = [thread, exit(10), exit(12)].map(|kind| {
+        processes.apply(at(300, kind), &mut Vec::new());
+        processes.any_alive()
+    });
+    assert_eq!(alive, [true, true, false]);
+}
+
+#[test]
+fn the_table_of_a_new_image_is_written_until_the_kernel_has_surely_dated_it() {
+    let mut processes = followed(&[10]);
+    processes.take_changes(0);
+    processes.apply(at(1_000, ProcessEventKind::Exec { pid: 10, name: "sh".into() }), &mut Vec::new());
+    let times = [2_000, 300_000_000, 600_000_000, 700_000_000];
+    let written = times.map(|as_of_ns| processes.take_changes(as_of_ns).0.contains(&10));
+    assert_eq!(written, [true, true, true, false]);
 }
 
 #[test]
