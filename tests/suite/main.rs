@@ -6,6 +6,7 @@ mod envoy;
 mod filters;
 mod formats;
 mod garbage_collected;
+mod images;
 mod inlines;
 mod nginx;
 mod ratio;

@@ -41,5 +41,10 @@ fn the_worker_of_a_master_is_sampled_down_to_the_kernels_tcp_and_nothing_is_lost
     let joined = recording.folded.share(is_called, |stack| stack.user().last().is_some_and(is_send_call));
     assert!(joined > 0.95, "{joined:.3} of sends stand below the call that sends\n{recording}");
     assert_eq!(report.lost, 0, "{recording}");
+    // Debian builds nginx and its libraries without frame pointers.
+    let whole = report.stacks.complete as f64 / report.samples as f64;
+    assert!(whole > 0.99, "{whole:.4} of stacks are whole\n{recording}");
+    let rooted = recording.folded.share(|_| true, |stack| stack.has("__libc_start_main"));
+    assert!(rooted > 0.99, "{rooted:.4} of stacks begin where the process began\n{recording}");
     Ok(())
 }
