@@ -11,8 +11,9 @@ use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
 /// Within this time of its exec, a process is likely to wait for its table.
 const FRESH_NS: u64 = 20_000_000;
 
-/// After this time the kernel side has dated an exec: what lies between is the loading of an ELF file.
-const SETTLED_NS: u64 = 500_000_000;
+/// Times after an exec at which its table is written again. What lies between our date of an exec and that of the
+/// kernel side is the loading of an ELF file: mostly less than the first, less than the last even from a slow disk.
+const REWRITE_NS: [u64; 3] = [5_000_000, 50_000_000, 500_000_000];
 
 /// Which processes are followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,15 @@ struct Process {
     images: Vec<(u64, ImageId)>,
 }
 
+/// An image that began a moment ago.
+#[derive(Clone, Copy, Debug)]
+struct Fresh {
+    since_ns: u64,
+    pid: u32,
+    /// How many of [`REWRITE_NS`] are over.
+    n_rewritten: usize,
+}
+
 /// All processes that are followed.
 #[derive(Debug, Default)]
 pub struct Processes {
@@ -75,8 +85,8 @@ pub struct Processes {
     changed: HashSet<u32>,
     ended: HashSet<u32>,
     runtime_code: HashSet<ImageId>,
-    /// Images that began a moment ago, and when.
-    fresh: Vec<(u64, u32)>,
+    /// Images that began a moment ago.
+    fresh: Vec<Fresh>,
 }
 
 impl Processes {
@@ -196,7 +206,7 @@ impl Processes {
     /// Whether an image is so new that its table should be looked at again soon.
     #[must_use]
     pub fn has_fresh_images(&self, now_ns: u64) -> bool {
-        self.fresh.iter().any(|(since_ns, _)| now_ns < since_ns + FRESH_NS)
+        self.fresh.iter().any(|image| now_ns < image.since_ns + FRESH_NS)
     }
 
     /// Processes that changed and processes that ended since the last call.
@@ -205,9 +215,17 @@ impl Processes {
     /// table from between the two. So the table of a new image is written again until that time is surely over.
     pub(super) fn take_changes(&mut self, as_of_ns: u64) -> (HashSet<u32>, HashSet<u32>) {
         let mut changed = std::mem::take(&mut self.changed);
-        changed.extend(self.fresh.iter().map(|(_, pid)| *pid));
-        self.fresh.retain(|(since_ns, _)| as_of_ns < since_ns + SETTLED_NS);
-        (changed, std::mem::take(&mut self.ended))
+        let ended = std::mem::take(&mut self.ended);
+        self.fresh.retain_mut(|image| {
+            let is_due = |after_ns: &&u64| as_of_ns >= image.since_ns + **after_ns;
+            let n_due = REWRITE_NS.iter().take_while(is_due).count();
+            if n_due > image.n_rewritten {
+                image.n_rewritten = n_due;
+                changed.insert(image.pid);
+            }
+            n_due < REWRITE_NS.len() && !ended.contains(&image.pid)
+        });
+        (changed, ended)
     }
 
     fn present(&self, pid: u32) -> Option<ImageId> {
@@ -221,7 +239,7 @@ impl Processes {
         if wanted {
             self.add_image(pid, name, time_ns);
             self.changed.insert(pid);
-            self.fresh.push((time_ns, pid));
+            self.fresh.push(Fresh { since_ns: time_ns, pid, n_rewritten: 0 });
         }
     }
 
