@@ -57,8 +57,11 @@ pub struct Truncation {
 /// What a run cost the host. None stands for what this host does not let us measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Overhead {
-    /// Mean time that the kernel programs took for one sample.
+    /// Time that the kernel programs took, over the samples that were kept. It includes the ticks that hit no
+    /// target: of an idle target it says little.
     pub kernel_ns_per_sample: Option<f64>,
+    /// Time that the kernel programs took over the time of the run, 100 being one core.
+    pub kernel_cpu_percent: Option<f64>,
     /// CPU time of the agent over the time of the run, 100 being one core.
     pub agent_cpu_percent: Option<f64>,
     /// Resident memory of the agent at the end of the run.

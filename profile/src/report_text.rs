@@ -173,7 +173,12 @@ impl Styled<'_> {
     fn overhead(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let overhead = self.report.overhead;
         let measured = [
-            overhead.kernel_ns_per_sample.map(|ns| (format!("{ns:.0} ns"), "in the kernel per sample")),
+            overhead
+                .kernel_ns_per_sample
+                .map(|ns| (format!("{ns:.0} ns"), "in the kernel per sample, skipped ticks included")),
+            overhead
+                .kernel_cpu_percent
+                .map(|percent| (format!("{percent:.2} %"), "of one CPU for the kernel programs")),
             overhead.agent_cpu_percent.map(|percent| (format!("{percent:.2} %"), "of one CPU for the agent")),
             overhead.agent_rss_bytes.map(|bytes| (bytes_text(bytes), "resident memory of the agent")),
             overhead.table_bytes.map(|bytes| (bytes_text(bytes), "kernel memory for tables")),

@@ -237,6 +237,9 @@ fn overhead(recording: &Recording) -> Overhead {
     let n_samples = recording.aggregate.n_samples();
     let usage = &recording.usage;
     Overhead {
+        kernel_cpu_percent: usage
+            .kernel
+            .map(|cost| 100.0 * cost.run_time.as_secs_f64() / recording.duration.as_secs_f64().max(0.001)),
         kernel_ns_per_sample: usage
             .kernel
             .filter(|_| n_samples > 0)

@@ -7,7 +7,7 @@
 //! | `lost`, `lost_by_cause {cause: n}` | samples that did not get here |
 //! | `stacks {complete, truncated {reason: n}}` | samples with a whole stack, and the others by reason |
 //! | `unsymbolized_frames` | distinct sampled places in the code that no symbol explains |
-//! | `overhead {kernel_ns_per_sample, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
+//! | `overhead {kernel_ns_per_sample, kernel_cpu_percent, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

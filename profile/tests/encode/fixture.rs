@@ -67,6 +67,7 @@ fn meta() -> Meta {
         truncated: vec![cut("[truncated: stack memory not readable]", 4), cut("[no frames]", 1)],
         overhead: Some(Overhead {
             kernel_ns_per_sample: Some(812.4),
+            kernel_cpu_percent: Some(0.08),
             agent_cpu_percent: Some(0.25),
             agent_rss_bytes: Some(60_817_408),
             table_bytes: None,
