@@ -88,11 +88,6 @@ impl Profile {
         }
     }
 
-    /// The handle of the stack that has one more call on it; of a new root if `parent` is None.
-    pub fn call(&mut self, parent: Option<StackHandle>, frame: FrameHandle) -> StackHandle {
-        self.stacks.push(parent, frame)
-    }
-
     /// The handle of a process.
     pub fn process(&mut self, pid: u32, name: &str) -> ProcessHandle {
         let name = self.intern(name);

@@ -3,20 +3,12 @@
 use std::fs;
 use std::io;
 
-use super::stat;
-
 /// Most ids listed at once: the kernel's own largest `pid_max` on 64 bits is 4,194,304.
 const MAX_IDS: usize = 4_194_304;
 
 /// The ids of all processes that this /proc shows.
 pub fn all_pids() -> io::Result<impl Iterator<Item = u32>> {
     numeric_names("/proc")
-}
-
-/// The processes whose parent is `pid`. Reads every process's stat: /proc/PID/task/TID/children is optional.
-pub fn children(pid: u32) -> io::Result<Vec<u32>> {
-    let is_child = |&child: &u32| stat::read(child).is_ok_and(|stat| stat.parent_pid == pid);
-    Ok(all_pids()?.filter(is_child).collect())
 }
 
 /// The threads of a process and their names. A thread that ends meanwhile is left out.
@@ -63,16 +55,6 @@ mod tests {
         drop(stop);
         thread.join().expect("thread ends");
         assert!(threads.iter().any(|(_, name)| name == "named \n thread"), "{threads:?}");
-    }
-
-    #[test]
-    fn a_child_is_found_by_its_parent() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep starts");
-        let children = children(std::process::id());
-        child.kill().expect("kills the child");
-        child.wait().expect("reaps the child");
-        let children = children.expect("lists /proc");
-        assert!(children.contains(&child.id()), "{} in {children:?}", child.id());
     }
 
     #[test]

@@ -23,10 +23,6 @@ impl FileCache {
         Self { options, entries: Vec::new() }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
-    }
-
     pub(super) fn frames(&mut self, object: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
         if file_offsets.is_empty() {
             return Vec::new();

@@ -171,13 +171,6 @@ impl Symbolizer {
     pub fn jit_frames(&mut self, jit: &JitProcess, addresses: &[u64]) -> Vec<Resolved> {
         self.perf_maps.frames(jit, addresses)
     }
-
-    /// Gives back all memory and forgets what was read: after a report, or when kernel modules have changed.
-    pub fn release(&mut self) {
-        self.files.clear();
-        self.kernel = KernelSymbols::default();
-        self.perf_maps = PerfMapCache::default();
-    }
 }
 
 /// The same reason for every one of `count` frames.

@@ -86,7 +86,7 @@ fn renames(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<(PathBuf,
         dirs.sort();
         renames.extend(dirs.into_iter().map(|dir| (dir, "crates")));
     }
-    renames.extend(toolchain.library_dirs.iter().map(|dir| (dir.clone(), "rust")));
+    renames.extend(toolchain.rust_source_dirs.iter().map(|dir| (dir.clone(), "rust")));
     renames.push((workspace.target.clone(), "target"));
     Ok(renames)
 }

@@ -14,7 +14,7 @@ pub(crate) struct Toolchain {
     pub(crate) cargo: PathBuf,
     pub(crate) rustc: PathBuf,
     /// Sources of core, under every name that the compiler may know them by.
-    pub(crate) library_dirs: Vec<PathBuf>,
+    pub(crate) rust_source_dirs: Vec<PathBuf>,
     /// As it stands in the stamp.
     pub(crate) version: String,
 }
@@ -60,7 +60,7 @@ fn inspect(cargo: PathBuf, rustc: PathBuf) -> Result<Toolchain> {
     let first = verbose.lines().next().unwrap_or_default();
     let llvm = verbose.lines().find_map(|line| line.strip_prefix("LLVM version: ")).unwrap_or("unknown");
     let version = format!("{first}, LLVM {llvm}");
-    Ok(Toolchain { cargo, rustc, library_dirs: vec![library, resolved], version })
+    Ok(Toolchain { cargo, rustc, rust_source_dirs: vec![library, resolved], version })
 }
 
 /// Takes away what cargo and rustup hand to the programs they start, and what a user may have set for the host.
