@@ -21,6 +21,8 @@ pub enum Subcommands {
     Record(RecordArgs),
     /// Tell what this host allows, what is missing, and the command that mends it
     Doctor(DoctorArgs),
+    /// Print how the functions of a file are unwound, and what its table costs
+    Unwind(UnwindArgs),
 }
 
 const RECORD_EXAMPLES: &str = "\
@@ -134,6 +136,19 @@ pub enum ReportForm {
     None,
 }
 
+/// `agent unwind`.
+#[derive(Debug, Args)]
+pub struct UnwindArgs {
+    /// An ELF file: a program or a shared object
+    pub file: PathBuf,
+    /// Print the rule of this instruction only: a virtual address of the file, as objdump shows it
+    #[arg(value_parser = parse_address)]
+    pub address: Option<u64>,
+    /// Print every row: the addresses from which another rule holds
+    #[arg(long, conflicts_with = "address")]
+    pub rows: bool,
+}
+
 /// `agent doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -168,6 +183,12 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("must be at least 1ms".into()),
         Err(_) => Err("is longer than this program can count".into()),
     }
+}
+
+/// Hexadecimal, with or without 0x.
+fn parse_address(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| "expected a hexadecimal address, such as 0x4a210".into())
 }
 
 /// `256MiB`, `1GiB`; a bare number is bytes.

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod record;
+pub mod unwind;
 
 use std::fmt::Write as _;
 

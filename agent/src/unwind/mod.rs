@@ -18,6 +18,7 @@ pub mod rows;
 pub mod rule;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 pub use build::build;
 pub use compact::{Table, pack};

@@ -5,10 +5,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::text;
 use crate::{
     object::ObjectFile,
-    unwind::{Table, build, lookup},
+    unwind::{Table, build, lookup, text},
 };
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/unwind");

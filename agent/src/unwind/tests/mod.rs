@@ -6,7 +6,6 @@ mod golden;
 mod hostile;
 mod readelf;
 mod second_opinion;
-mod text;
 
 use std::path::PathBuf;
 

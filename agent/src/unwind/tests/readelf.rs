@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
-use super::text::columns;
+use crate::unwind::text::columns;
 use crate::{
     object::{Elf, ObjectFile, Segments},
     unwind::{build, lookup},

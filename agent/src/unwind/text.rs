@@ -13,7 +13,8 @@ const NAMES: [&str; 16] = [
 ];
 
 /// CFA, rbp and return address.
-pub(super) fn columns(rule: UnwindRule) -> [String; 3] {
+#[must_use]
+pub fn columns(rule: UnwindRule) -> [String; 3] {
     let name = NAMES[usize::from(rule.cfa & CFA_REGISTER_MASK)];
     let (low, high) = (rule.low(), rule.high());
     let return_address = rule.registers & RA_MASK;
@@ -35,14 +36,15 @@ pub(super) fn columns(rule: UnwindRule) -> [String; 3] {
     };
     let return_address = match return_address {
         RA_AT_CFA => format!("c{high:+}"),
-        RA_IN_REGISTER => NAMES[usize::try_from(high).expect("register")].to_owned(),
+        RA_IN_REGISTER => NAMES[usize::from(high as u8 & CFA_REGISTER_MASK)].to_owned(),
         _ => "c-8".to_owned(),
     };
     [cfa, rbp, return_address]
 }
 
 /// All of it, in words where it has no columns.
-pub(super) fn line(rule: UnwindRule) -> String {
+#[must_use]
+pub fn line(rule: UnwindRule) -> String {
     let signal = if rule.registers & SIGNAL_FRAME != 0 { ", interrupted" } else { "" };
     match (rule.cfa, Unsupported::of(rule)) {
         (CFA_NONE, _) => "none".to_owned(),
