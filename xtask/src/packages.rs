@@ -22,13 +22,14 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 11] = [
+pub(crate) const TESTS: [Package; 12] = [
     ("gcc", "compiles tests/programs"),
     ("binutils", "strips the agent for the virtual machine"),
     ("nginx-light", "the proxy without frame pointers"),
     ("haproxy", "the second one, with its own pools"),
     ("caddy", "a Go proxy"),
     ("golang-1.19-go", "`go tool pprof`, a reader of our pprof files that we did not write"),
+    ("nodejs", "code made at run time, with a symbol map"),
     ("wrk", "load"),
     ("bpftool", "run time of the kernel programs, as the kernel counts it"),
     ("busybox-static", "the user space of the virtual machine"),
