@@ -99,8 +99,16 @@ impl Walk {
             };
             unwind::by_rule(rule, self.registers, others, memory)
         } else if rule.cfa == CFA_NONE || rule.cfa == CFA_FRAME_POINTER {
+            let is_sure = rule.cfa == CFA_FRAME_POINTER;
+            let is_first = self.flags & STACK_HAS_FRAME_POINTER_STEPS == 0;
             self.flags |= STACK_HAS_FRAME_POINTER_STEPS;
-            unwind::by_frame_pointer(self.registers, rule.cfa == CFA_FRAME_POINTER, memory)
+            // A frame pointer of 0 is the root at the end of a chain; where no chain led to it, it is a register
+            // that happens to be 0.
+            if is_first && !is_sure && self.registers.bp == 0 {
+                Err(Fault::CHAIN_BROKEN)
+            } else {
+                unwind::by_frame_pointer(self.registers, is_sure, memory)
+            }
         } else {
             Err(match rule.cfa {
                 CFA_ROOT => Fault::COMPLETE,

@@ -140,10 +140,12 @@ impl Session {
             }
             known.extend(&new);
         }
-        session.pump();
-        // The first sample is to be walked whole.
+        let as_of_ns = clock::monotonic_ns();
+        session.pump_until(as_of_ns);
+        // The first sample is to be walked whole. What happened while we wait is not in the tables yet, so they
+        // are dated before it.
         let _ = session.world.tables.wait().count();
-        session.write_tables(clock::monotonic_ns());
+        session.write_tables(as_of_ns);
         Ok(session)
     }
 

@@ -20,7 +20,7 @@ pub const STACK_WINDOW_WORDS: usize = STACK_WINDOW_BYTES / 8;
 /// Processes with a mapping table. A table is [`MAX_MAPPINGS`] x 24 bytes, allocated when it is written.
 pub const MAX_PROCESSES: u32 = 16_384;
 
-/// Processes that can be targets at once (24 bytes each, allocated when written).
+/// Processes that can be targets at once (16 bytes each, allocated when written).
 pub const MAX_TARGETS: u32 = 65_536;
 
 /// Different stacks remembered as already sent (72 bytes each). Above it a stack is sent again with each of its

@@ -108,6 +108,7 @@ fn every_way_to_stop_a_chain_has_its_reason_and_keeps_the_frames_before_it() {
         ("unmapped stack", STACK + 4096, vec![], &complete, Fault::STACK_UNREADABLE, 1),
         ("pointer below the stack", STACK - 8, vec![], &complete, Fault::CHAIN_BROKEN, 1),
         ("unaligned pointer", STACK + 3, vec![1, 2, 3], &complete, Fault::CHAIN_BROKEN, 1),
+        ("a register that happens to be 0", 0, vec![0, 0], &complete, Fault::CHAIN_BROKEN, 1),
         ("pointer to itself", STACK, vec![STACK, CODE + 9], &complete, Fault::CHAIN_BROKEN, 1),
         ("return outside code", STACK, outside.clone(), &complete, Fault::RETURN_UNMAPPED, 1),
         ("the same, not all code known", STACK, outside, &incomplete, Fault::COMPLETE, 3),
