@@ -5,6 +5,7 @@ use ::object::elf;
 use super::{
     compact::{Table, pack},
     error::UnwindError,
+    key::TableKey,
     rows::{CodeSegment, FrameSection, SectionKind, unwind_rows},
 };
 use crate::object::{Elf, ObjectFile};
@@ -14,6 +15,14 @@ const MAX_SECTION_BYTES: u64 = 256 << 20;
 
 /// Builds the table of a file from its `.eh_frame`, or where that describes no function, its `.debug_frame`.
 pub fn build(object: &ObjectFile) -> Result<Table, UnwindError> {
+    build_or(object, |_| None)
+}
+
+/// The same, unless `known` has the table already.
+pub fn build_or(
+    object: &ObjectFile,
+    mut known: impl FnMut(TableKey) -> Option<Table>,
+) -> Result<Table, UnwindError> {
     let elf = Elf::parse(&object.file).map_err(|source| UnwindError::Elf { source })?;
     if elf.machine != elf::EM_X86_64.0 {
         return Err(UnwindError::Machine { machine: elf.machine });
@@ -29,9 +38,13 @@ pub fn build(object: &ObjectFile) -> Result<Table, UnwindError> {
             text_svma: svma(".text"),
             got_svma: svma(".got"),
         };
+        let key = TableKey::of(&section, &code);
+        if let Some(table) = known(key) {
+            return Ok(table);
+        }
         let rows = unwind_rows(&section, &code)?;
         if !rows.rows.is_empty() {
-            return pack(&rows);
+            return Ok(Table { key: Some(key), ..pack(&rows)? });
         }
     }
     Err(UnwindError::Absent)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     error::UnwindError,
     functions::Functions,
+    key::TableKey,
     rows::{Losses, Row, Rows},
     rule::Unsupported,
 };
@@ -16,6 +17,8 @@ use abi::unwind::{
 /// The packed table of one file, and what is known about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
+    /// What it was made from; `None` if that has no name.
+    pub key: Option<TableKey>,
     /// Where each part is, from the start of that part: add where the runs are put.
     pub layout: FileTable,
     /// A run for LINES.
@@ -83,6 +86,7 @@ pub fn pack(rows: &Rows) -> Result<Table, UnwindError> {
         ..FileTable::default()
     };
     Ok(Table {
+        key: None,
         layout,
         lines: packer.lines,
         index: packer.index,

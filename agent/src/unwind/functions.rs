@@ -11,6 +11,10 @@ impl Functions {
         Self(sorted.into_iter().collect())
     }
 
+    pub(super) fn ranges(&self) -> &[Range<u32>] {
+        &self.0
+    }
+
     /// Where the function begins that `file_offset` lies in.
     #[must_use]
     pub fn start_of(&self, file_offset: u64) -> Option<u64> {

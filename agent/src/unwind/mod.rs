@@ -3,7 +3,7 @@
 //! Call frame information goes one way: [`build`] reads the section of an ELF file, [`entries`] finds the
 //! descriptions in it, [`rows`] runs them ([`rule`] and [`expression`] turn what DWARF says into a rule of eight
 //! bytes), [`order`] makes one list of all functions, and [`compact`] packs it. [`lookup`] reads the packed form
-//! back. Everything from the bytes on is pure, and total: a file is hostile until it has been read.
+//! back. [`key`] names what a table is made from, and [`stored`] is a table as bytes. Everything from the bytes on is pure, and total: a file is hostile until it has been read.
 
 pub mod build;
 pub mod compact;
@@ -12,18 +12,21 @@ mod entries;
 pub mod error;
 mod expression;
 mod functions;
+mod key;
 pub mod lookup;
 mod order;
 pub mod rows;
 pub mod rule;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 pub mod text;
 
-pub use build::build;
+pub use build::{build, build_or};
 pub use compact::{Table, pack};
 pub use error::UnwindError;
 pub use functions::Functions;
+pub use key::TableKey;
 pub use lookup::lookup;
 pub use rows::{CodeSegment, FrameSection, Losses, Row, Rows, SectionKind, unwind_rows};
 pub use rule::Unsupported;

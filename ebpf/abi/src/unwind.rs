@@ -1,8 +1,9 @@
 //! Unwind tables: for every instruction of a file, how to get from its frame to its caller's.
 //!
-//! A file has three runs, each in one array shared by all files: its rows in LINES ([`UnwindLine`]), one
-//! [`IndexEntry`] for each page of code in INDEX, and its dictionary of [`UnwindRule`]s in RULES. A
-//! [`FileTable`] says where they are. The key is the offset of the instruction in its file.
+//! A file has three runs in one memory shared by all files: its rows ([`UnwindLine`]), one [`IndexEntry`] for each
+//! page of code, and its dictionary of [`UnwindRule`]s. A [`FileTable`] says where they are. The key is the offset of
+//! the instruction in its file. The memory is [`TableBlock`]s, numbered through over all pieces of it; lines are
+//! counted in blocks, entries and rules in words.
 //!
 //! A row holds for its offset and all that follow, up to the next row. To look up an offset:
 //! 1. page = offset / 1 KiB - `first_page`; none at or past `n_pages`. Read the page's entry.
@@ -121,6 +122,27 @@ impl UnwindRule {
     /// The rule is not known yet.
     pub const PENDING: Self = Self { cfa: CFA_PENDING, ..Self::NONE };
 
+    /// A rule out of a word of a [`TableBlock`], in which it stands as in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            cfa: word as u8,
+            registers: (word >> 8) as u8,
+            rbp_offset: (word >> 16) as i16,
+            offset: (word >> 32) as i32,
+        }
+    }
+
+    /// The rule as a word of a [`TableBlock`].
+    #[must_use]
+    pub const fn to_word(self) -> u64 {
+        (self.offset as u32 as u64) << 32
+            | (self.rbp_offset as u16 as u64) << 16
+            | (self.registers as u64) << 8
+            | self.cfa as u64
+    }
+
     /// Two numbers as [`Self::offset`].
     #[inline(always)]
     #[must_use]
@@ -157,6 +179,14 @@ impl UnwindLine {
     /// No rows.
     pub const EMPTY: Self = Self { pc_low: [0; ROWS_PER_LINE], rule: [RULE_NONE; ROWS_PER_LINE] };
 }
+
+/// What the memory for tables is made of: one line, or as many words as take its place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableBlock(pub [u64; WORDS_PER_BLOCK]);
+
+/// Words of a block, each an [`IndexEntry`] or an [`UnwindRule`].
+pub const WORDS_PER_BLOCK: usize = 16;
 
 const COUNT_BITS: u32 = 10;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -204,7 +234,7 @@ pub const fn rule_number(byte: u8, byte_before: u8) -> u32 {
     }
 }
 
-/// State of a file: its table has not been written yet.
+/// State of a file: its table is not there, not yet or not any more.
 pub const FILE_PENDING: u32 = 0;
 /// State of a file: its table is there.
 pub const FILE_HAS_ROWS: u32 = 1;
@@ -222,11 +252,11 @@ pub struct FileTable {
     pub first_page: u32,
     /// Pages. With 0 the file has no unwind information.
     pub n_pages: u32,
-    /// Of this file in INDEX.
+    /// Of this file, in words.
     pub first_index: u32,
-    /// Of this file in LINES.
+    /// Of this file, in blocks.
     pub first_line: u32,
-    /// Of this file in RULES.
+    /// Of this file, in words.
     pub first_rule: u32,
     /// Rows, those that carry a bank included.
     pub n_rows: u32,
@@ -240,6 +270,7 @@ const _: () = assert!(size_of::<UnwindRule>() == 8);
 const _: () = assert!(size_of::<UnwindLine>() == 128);
 const _: () = assert!(size_of::<IndexEntry>() == 8);
 const _: () = assert!(size_of::<FileTable>() == 32);
+const _: () = assert!(size_of::<TableBlock>() == size_of::<UnwindLine>());
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]
@@ -247,6 +278,9 @@ unsafe impl aya::Pod for UnwindRule {}
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for UnwindLine {}
+// SAFETY: repr(C), integers only, no padding.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for TableBlock {}
 // SAFETY: a transparent integer.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for IndexEntry {}
@@ -289,6 +323,16 @@ mod tests {
         }
         let wrong = seen.iter().position(|&times| times != 1);
         assert_eq!(wrong, None, "number spelt not exactly once");
+    }
+
+    #[test]
+    fn a_rule_comes_back_from_its_word() {
+        for rule in [
+            UnwindRule { cfa: 0x17, registers: 0x91, rbp_offset: -16, offset: -1 },
+            UnwindRule { cfa: 255, registers: 255, rbp_offset: i16::MIN, offset: i32::MAX },
+        ] {
+            assert_eq!(UnwindRule::from_word(rule.to_word()), rule);
+        }
     }
 
     #[test]
