@@ -82,6 +82,8 @@ pub struct Aggregate {
     /// Stacks without absolute frames are the same whatever the image, and stand under `None`.
     resolved: HashMap<(u64, Option<ImageId>), StackIndex>,
     user_stacks: Interned<UserStack>,
+    /// When each of them was last sampled.
+    last_sampled_ns: Vec<u64>,
     kernel_stacks: Interned<KernelStack>,
     weights: HashMap<Key, u64>,
     n_samples: u64,
@@ -103,8 +105,14 @@ impl Aggregate {
         self.kernel.insert(id, index);
     }
 
-    /// Counts a sample of an image.
-    pub fn add(&mut self, sample: &Sample, image_id: ImageId, image: &Image, files: &Files) {
+    /// Counts a sample of an image. Gives the file whose unwind table the walk missed, if it did.
+    pub fn add(
+        &mut self,
+        sample: &Sample,
+        image_id: ImageId,
+        image: &Image,
+        files: &Files,
+    ) -> Option<FileId> {
         let id = |id| id & !UNREPEATED_STACK;
         let user = self.user_stack(id(sample.user_stack), image_id, image, files);
         let kernel = self.kernel.get(&id(sample.kernel_stack)).copied();
@@ -125,6 +133,36 @@ impl Aggregate {
         *self.weights.entry(Key { image: image_id, tid: sample.tid, user, kernel }).or_default() +=
             sample.weight;
         self.n_samples += 1;
+        self.note_use(user?, sample.time_ns)
+    }
+
+    /// Notes that a stack was sampled; gives the file in which it ended for want of a table.
+    fn note_use(&mut self, user: StackIndex, time_ns: u64) -> Option<FileId> {
+        let index = user as usize;
+        if self.last_sampled_ns.len() <= index {
+            self.last_sampled_ns.resize(index + 1, 0);
+        }
+        self.last_sampled_ns[index] = self.last_sampled_ns[index].max(time_ns);
+        let stack = self.user_stacks.values.get(index).filter(|stack| stack.fault == Fault::TABLE_PENDING)?;
+        match stack.frames.last() {
+            Some(UserFrame::File { file, .. }) => Some(*file),
+            _ => None,
+        }
+    }
+
+    /// When code of each file was last in a sampled stack.
+    #[must_use]
+    pub fn last_uses_ns(&self) -> HashMap<FileId, u64> {
+        let mut last_uses_ns = HashMap::new();
+        for (stack, time_ns) in self.user_stacks.values.iter().zip(&self.last_sampled_ns) {
+            for frame in &stack.frames {
+                if let UserFrame::File { file, .. } = frame {
+                    let last = last_uses_ns.entry(*file).or_default();
+                    *last = (*time_ns).max(*last);
+                }
+            }
+        }
+        last_uses_ns
     }
 
     /// What was counted, in no order.

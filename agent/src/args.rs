@@ -73,15 +73,29 @@ pub struct RecordArgs {
     /// Form of the profile [default: by the file's ending]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Memory for unwind tables, at most: 64MiB, 1GiB
+    /// Kernel memory for unwind tables, at most: 64MiB, 1GiB; it is taken in pieces of 2 MiB, as it is needed
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     pub table_memory: u64,
+    /// Where unwind tables are kept from one run to the next
+    #[command(flatten)]
+    pub table_cache: TableCacheArgs,
     /// Look up inlined functions and source lines in debug information, where there is any
     #[arg(long)]
     pub inlines: bool,
     /// What to say at the end: on stdout, or on stderr if the profile goes to stdout
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]
     pub report: ReportForm,
+}
+
+/// Where unwind tables are kept.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TableCacheArgs {
+    /// Keep unwind tables in this directory [default: brazier/unwind in the directory for caches, that of XDG or /var/cache]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_table_cache")]
+    pub table_cache: Option<PathBuf>,
+    /// Build every unwind table anew, and keep none
+    #[arg(long)]
+    pub no_table_cache: bool,
 }
 
 /// What to record.
@@ -147,6 +161,9 @@ pub struct UnwindArgs {
     /// Print every row: the addresses from which another rule holds
     #[arg(long, conflicts_with = "address")]
     pub rows: bool,
+    /// Where unwind tables are kept from one run to the next
+    #[command(flatten)]
+    pub table_cache: TableCacheArgs,
 }
 
 /// `agent doctor`.

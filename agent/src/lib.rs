@@ -18,5 +18,6 @@ pub mod procfs;
 pub mod run;
 pub mod send;
 pub mod symbolize;
+pub mod table_cache;
 pub mod table_op;
 pub mod unwind;

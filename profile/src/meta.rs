@@ -25,6 +25,8 @@ pub struct Meta {
     pub truncated: Vec<Truncation>,
     /// What the measurement itself cost; None if nobody measured it.
     pub overhead: Option<Overhead>,
+    /// What became of unwind tables; None if nobody counted.
+    pub unwind_tables: Option<UnwindTables>,
     /// Free text for the reader.
     pub comments: Vec<String>,
 }
@@ -68,4 +70,21 @@ pub struct Overhead {
     pub agent_rss_bytes: Option<u64>,
     /// Kernel memory taken by the unwind and process tables.
     pub table_bytes: Option<u64>,
+}
+
+/// What became of the unwind tables of files. A table that is not there cuts stacks short: see [`Truncation`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct UnwindTables {
+    /// Tables that had to make room for others.
+    pub tables_evicted: u64,
+    /// Files for whose table there was no room, at least for a time.
+    pub tables_without_room: u64,
+    /// Tables that were on disk, and did not have to be built.
+    pub tables_from_cache: u64,
+    /// Tables that were written there.
+    pub tables_cached: u64,
+    /// Files there that were not what they should be.
+    pub cache_files_damaged: u64,
+    /// Tables that could not be written there.
+    pub tables_not_cached: u64,
 }

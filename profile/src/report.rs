@@ -4,7 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{frames::FrameKind, hotspots, meta::Overhead, model::Profile, strings::UNKNOWN, units::percent};
+use crate::{
+    frames::FrameKind,
+    hotspots,
+    meta::{Overhead, UnwindTables},
+    model::Profile,
+    strings::UNKNOWN,
+    units::percent,
+};
 
 /// How many functions a report names. Below the hundredth, none is worth a look on its own.
 const MAX_TOP: usize = 100;
@@ -25,6 +32,7 @@ pub struct Report {
     pub stacks: ReportStacks,
     pub unsymbolized_frames: usize,
     pub overhead: Overhead,
+    pub unwind_tables: Option<UnwindTables>,
     pub totals: Vec<ReportTotal>,
     pub value: ReportValue,
     pub functions: usize,
@@ -152,6 +160,7 @@ impl Report {
             },
             unsymbolized_frames: unsymbolized_frames(profile),
             overhead: meta.overhead.unwrap_or_default(),
+            unwind_tables: meta.unwind_tables,
             value: totals.get(weight_idx).map_or_else(
                 || ReportValue { kind: UNKNOWN.into(), unit: UNKNOWN.into() },
                 |total| ReportValue { kind: total.kind.clone(), unit: total.unit.clone() },

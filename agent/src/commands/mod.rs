@@ -1,5 +1,6 @@
 //! One file for each subcommand: from arguments to stages and back to what the user sees.
 
+mod cache;
 pub mod doctor;
 pub mod record;
 pub mod unwind;

@@ -9,11 +9,12 @@ use std::{
 use abi::counter::Counter;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use profile::{Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, encode};
+use profile::{Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode};
 
 use crate::{
     args::{Event, Format, RecordArgs, ReportForm},
     assemble,
+    commands::cache,
     kernel::{self, probe},
     procfs::cgroup,
     run::{self, Command, End, Options, Recording, Targets, shell_code},
@@ -48,6 +49,11 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         _ => args.duration.or(Some(DEFAULT_DURATION)),
     };
 
+    let (table_cache, no_cache) = match cache::open(&args.table_cache)? {
+        Ok(cache) => (cache, None),
+        Err(reason) => (None, Some(reason)),
+    };
+
     let stop = stop_on_signals()?;
     let bar = progress_bar(duration);
     let options = Options {
@@ -55,6 +61,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         follow_children: !args.no_children,
         frequency_hz,
         table_bytes: args.table_memory,
+        table_cache,
         duration,
     };
     let recording = run::record(options, &stop, |elapsed, n_samples| {
@@ -65,7 +72,8 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let recording = recording?;
 
     let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines });
-    let meta = meta(&recording, description);
+    let mut meta = meta(&recording, description);
+    meta.comments.extend(no_cache);
     let profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
     destination.write::<anyhow::Error>(|out| Ok(encode(&profile, format, out)?))?;
     report(args, &destination, &recording, &profile)?;
@@ -182,6 +190,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
         stacks_complete,
         truncated,
         overhead: Some(overhead(recording)),
+        unwind_tables: Some(unwind_tables(recording)),
         comments: comments(recording),
     }
 }
@@ -206,6 +215,7 @@ fn comments(recording: &Recording) -> Vec<String> {
         }
     }
     let losses = &recording.losses;
+    let cache = recording.usage.table_cache.unwrap_or_default();
     for (count, sentence) in [
         (
             losses.process_events,
@@ -217,8 +227,14 @@ fn comments(recording: &Recording) -> Vec<String> {
         ),
         (
             losses.tables_without_room,
-            "files left by frame pointer: no room for their unwind tables (--table-memory)",
+            "files had no room for their unwind tables, at least for a time (--table-memory)",
         ),
+        (
+            losses.tables_evicted,
+            "unwind tables evicted to make room for others; such a file gets its table again when it is sampled",
+        ),
+        (cache.n_damaged, "damaged files in the cache of unwind tables: removed, and the tables built anew"),
+        (cache.n_unsaved, "unwind tables that could not be written to the cache"),
         (losses.table_writes, "changes that the kernel's tables had no room for"),
         (
             assemble::n_frame_pointer_samples(&recording.aggregate),
@@ -249,6 +265,18 @@ fn overhead(recording: &Recording) -> Overhead {
         ),
         agent_rss_bytes: usage.agent_rss_bytes,
         table_bytes: Some(usage.table_bytes),
+    }
+}
+
+fn unwind_tables(recording: &Recording) -> UnwindTables {
+    let cache = recording.usage.table_cache.unwrap_or_default();
+    UnwindTables {
+        tables_evicted: recording.losses.tables_evicted,
+        tables_without_room: recording.losses.tables_without_room,
+        tables_from_cache: cache.n_loaded,
+        tables_cached: cache.n_saved,
+        cache_files_damaged: cache.n_damaged,
+        tables_not_cached: cache.n_unsaved,
     }
 }
 

@@ -10,7 +10,9 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     args::UnwindArgs,
+    commands::cache,
     object::{Elf, ObjectFile, Segments},
+    table_cache::{self, Source, TableCache},
     unwind::{self, Table, text},
 };
 
@@ -20,22 +22,37 @@ use crate::{
 /// If the file has no table, or the address is not in its code.
 pub fn run(out: &mut impl Write, args: &UnwindArgs) -> anyhow::Result<u8> {
     let object = ObjectFile::open(&args.file)?;
+    let cache = cache::open(&args.table_cache)?;
     let began = Instant::now();
-    let table = unwind::build(&object)
+    let (table, source) = table_cache::load_or_build(&object, cache.as_ref().ok().and_then(Option::as_ref))
         .with_context(|| format!("{} cannot be unwound by a table", args.file.display()))?;
-    let build_ms = began.elapsed().as_secs_f64() * 1e3;
+    let took_ms = began.elapsed().as_secs_f64() * 1e3;
+    let origin = match source {
+        Source::Cache => format!("read from the cache in {took_ms:.1} ms"),
+        Source::Built => format!("built in {took_ms:.1} ms, {}", kept(&cache)),
+    };
     let elf = Elf::parse(&object.file)?;
     let segments = Segments::of(&elf);
 
     let written = match args.address {
         Some(address) => rule(out, &table, &segments, address)?,
-        None => cost(out, &object, &table, build_ms)
+        None => cost(out, &object, &table, &origin)
             .and_then(|()| if args.rows { rows(out, &table, &segments) } else { Ok(()) }),
     };
     match written {
         // `agent unwind --rows FILE | head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         other => other.map(|()| 0).context("cannot write"),
+    }
+}
+
+/// What became of a table that was built.
+fn kept(cache: &Result<Option<TableCache>, String>) -> String {
+    match cache {
+        Ok(None) => "not kept".to_owned(),
+        Ok(Some(cache)) if cache.counts().n_saved == 0 => "could not be kept in the cache".to_owned(),
+        Ok(Some(_)) => "kept in the cache".to_owned(),
+        Err(reason) => format!("not kept: {reason}"),
     }
 }
 
@@ -56,7 +73,7 @@ fn rule(
     Ok(writeln!(out, "{address:#x} (file offset {file_offset:#x}), {place}\n{rule}"))
 }
 
-fn cost(out: &mut impl Write, object: &ObjectFile, table: &Table, build_ms: f64) -> io::Result<()> {
+fn cost(out: &mut impl Write, object: &ObjectFile, table: &Table, origin: &str) -> io::Result<()> {
     let n_rows = table.n_rows.max(1);
     writeln!(out, "{}", object.path.display())?;
     if let Some(build_id) = &object.build_id {
@@ -74,7 +91,7 @@ fn cost(out: &mut impl Write, object: &ObjectFile, table: &Table, build_ms: f64)
         size_of_val(&table.rules[..]),
         table.size_bytes() as f64 / f64::from(n_rows),
     )?;
-    writeln!(out, "built in   {build_ms:.1} ms")?;
+    writeln!(out, "           {origin}")?;
     for (reason, n) in &table.unsupported {
         writeln!(out, "           {n} rows not supported: {reason:?}")?;
     }
@@ -114,14 +131,39 @@ fn rows(out: &mut impl Write, table: &Table, segments: &Segments) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::run;
-    use crate::args::UnwindArgs;
+    use crate::args::{TableCacheArgs, UnwindArgs};
 
     const FORMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/unwind/forms.elf");
 
     fn said(address: Option<u64>, rows: bool) -> anyhow::Result<String> {
+        let table_cache = TableCacheArgs { no_table_cache: true, ..TableCacheArgs::default() };
+        said_with(&UnwindArgs { file: FORMS.into(), address, rows, table_cache })
+    }
+
+    fn said_with(args: &UnwindArgs) -> anyhow::Result<String> {
         let mut out = Vec::new();
-        run(&mut out, &UnwindArgs { file: FORMS.into(), address, rows })?;
+        run(&mut out, args)?;
         Ok(String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn the_second_time_the_table_comes_from_the_cache_and_says_the_same() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let table_cache = Some(dir.path().join("cache"));
+        let args = || UnwindArgs {
+            file: FORMS.into(),
+            address: None,
+            rows: true,
+            table_cache: TableCacheArgs { table_cache: table_cache.clone(), no_table_cache: false },
+        };
+        let (first, second) = (said_with(&args()).expect("says"), said_with(&args()).expect("says"));
+        assert!(first.contains("built in") && first.contains("kept in the cache"), "{first}");
+        assert!(second.contains("read from the cache in"), "{second}");
+        let rest = |said: &str| -> Vec<String> {
+            said.lines().filter(|line| !line.contains("cache")).map(str::to_owned).collect()
+        };
+        assert_eq!(rest(&first), rest(&second));
+        assert!(said(None, false).expect("says").contains("not kept"));
     }
 
     #[test]

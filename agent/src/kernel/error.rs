@@ -71,9 +71,15 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
-    /// Unwind tables have a limit.
+    /// Unwind tables have a limit, and others have taken the room up to it.
     #[error("no room for {n_bytes} bytes of unwind table: raise --table-memory")]
     NoTableRoom {
+        /// What was wanted.
+        n_bytes: usize,
+    },
+    /// Unwind tables have a limit, and this one alone is above it.
+    #[error("an unwind table of {n_bytes} bytes is above the limit: raise --table-memory")]
+    TableTooLarge {
         /// What was wanted.
         n_bytes: usize,
     },

@@ -3,7 +3,7 @@
 use abi::{config::Config, limits, names};
 use aya::{Ebpf, EbpfLoader, maps::MapError};
 
-use super::{KernelError, Room};
+use super::KernelError;
 
 /// The object is committed beside its source; `build.rs` refuses one that is older than its source.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o");
@@ -12,13 +12,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o"
 const MAX_RING_BYTES: u32 = 64 << 20;
 
 /// Loads maps and programs.
-pub(super) fn load(config: Config, room: Room) -> Result<Ebpf, KernelError> {
+pub(super) fn load(config: Config) -> Result<Ebpf, KernelError> {
     EbpfLoader::new()
         .override_global(names::GLOBAL_CONFIG, &config, true)
         .map_max_entries(names::MAP_RING, ring_bytes(n_cpus()))
-        .map_max_entries(names::MAP_LINES, room.n_lines)
-        .map_max_entries(names::MAP_INDEX, room.n_index)
-        .map_max_entries(names::MAP_RULES, room.n_rules)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }

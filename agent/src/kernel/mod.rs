@@ -8,7 +8,9 @@ mod cost;
 mod error;
 mod load;
 pub mod probe;
+mod shared;
 mod sideband;
+mod table_room;
 mod tables;
 mod unwind_tables;
 
@@ -24,9 +26,8 @@ pub use attach::{Clock, max_frequency_hz};
 pub use cost::Cost;
 pub use error::KernelError;
 pub use sideband::{RawProcessRecord, Sideband};
-pub use unwind_tables::Room;
 
-use crate::table_op::TableOp;
+use crate::{process::FileId, table_op::TableOp, unwind::Table};
 
 /// The kernel programs, loaded, with everything that is read from and written to them.
 pub struct Kernel {
@@ -41,18 +42,19 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs, with room for unwind tables, and begins to follow processes. Nothing is sampled yet.
+    /// Loads the programs, which may have `table_limit_bytes` of unwind tables, and begins to follow processes.
+    /// Nothing is sampled yet.
     ///
     /// # Errors
     /// If the kernel refuses a program, a map or an event; the error says which and what to do.
-    pub fn load(config: Config, room: Room, sideband: Sideband) -> Result<Self, KernelError> {
+    pub fn load(config: Config, table_limit_bytes: u64, sideband: Sideband) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let mut ebpf = load::load(config, room)?;
+        let mut ebpf = load::load(config)?;
         attach::follow(&mut ebpf)?;
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
-            tables: tables::Tables::take(&mut ebpf)?,
+            tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             ebpf,
             sideband,
             sampling: None,
@@ -106,6 +108,19 @@ impl Kernel {
     /// If a table has no room.
     pub fn apply(&mut self, op: &TableOp) -> Result<(), KernelError> {
         self.tables.apply(op)
+    }
+
+    /// Makes room for the table of a file for which there was none, and gives the files whose tables had to go: the
+    /// first of `coldest_first` before others, none if all of them would not be enough. Such a file is pending again.
+    ///
+    /// # Errors
+    /// If the kernel does not say when its programs are done with a table.
+    pub fn make_table_room(
+        &mut self,
+        table: &Table,
+        coldest_first: &[FileId],
+    ) -> Result<Vec<FileId>, KernelError> {
+        self.tables.make_room(table, coldest_first)
     }
 
     /// What the kernel side has counted, summed over all CPUs.

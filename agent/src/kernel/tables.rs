@@ -7,7 +7,7 @@ use aya::{
 };
 
 use super::{KernelError, load, unwind_tables::UnwindTables};
-use crate::table_op::TableOp;
+use crate::{process::FileId, table_op::TableOp, unwind::Table};
 
 /// The maps that the agent writes.
 pub(super) struct Tables {
@@ -17,12 +17,20 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    pub(super) fn take(ebpf: &mut Ebpf, table_limit_bytes: u64) -> Result<Self, KernelError> {
         Ok(Self {
             targets: load::take(ebpf, names::MAP_TARGETS)?,
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
-            unwind: UnwindTables::take(ebpf)?,
+            unwind: UnwindTables::take(ebpf, table_limit_bytes)?,
         })
+    }
+
+    pub(super) fn make_room(
+        &mut self,
+        table: &Table,
+        coldest_first: &[FileId],
+    ) -> Result<Vec<FileId>, KernelError> {
+        self.unwind.make_room(table, coldest_first)
     }
 
     pub(super) fn apply(&mut self, op: &TableOp) -> Result<(), KernelError> {

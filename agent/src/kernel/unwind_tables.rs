@@ -1,10 +1,9 @@
-//! Unwind tables in the kernel's arrays, written through shared memory: a table of a megabyte is one copy, not
-//! eight thousand system calls.
+//! Unwind tables in the memory of the kernel's programs: written, shared by files made from the same, and taken away.
+//!
+//! A program may read a table at any moment. So the state of a file says that there is no table before its blocks
+//! are used for another one, and between the two lies a time in which every program that had begun has ended.
 
 use std::{
-    io,
-    marker::PhantomData,
-    os::fd::{AsFd, AsRawFd as _},
     ptr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -13,80 +12,45 @@ use abi::{
     limits::MAX_UNWIND_FILES,
     names,
     unwind::{
-        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_WITHOUT_ROWS, FileTable, IndexEntry,
-        MAX_ROWS_PER_QUARTER, ROWS_PER_LINE, UnwindLine, UnwindRule,
+        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, FILE_WITHOUT_ROWS, FileTable,
+        MAX_ROWS_PER_QUARTER, ROWS_PER_LINE, TableBlock, WORDS_PER_BLOCK,
     },
 };
-use aya::{Ebpf, Pod, maps::Map};
+use aya::Ebpf;
 
-use super::KernelError;
+use super::{
+    KernelError,
+    shared::{Pieces, Shared},
+    table_room::TableRoom,
+};
 use crate::{process::FileId, table_op::FileUnwinding, unwind::Table};
 
 /// Lines that a search may look at past a file's last.
 const SEARCH_MARGIN: usize = MAX_ROWS_PER_QUARTER * 2 / ROWS_PER_LINE;
 
-/// What the kernel's arrays can hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Room {
-    /// Lines of rows.
-    pub n_lines: u32,
-    /// Entries of the page index.
-    pub n_index: u32,
-    /// Rules.
-    pub n_rules: u32,
-}
-
-impl Room {
-    /// For files that are not mapped yet: Envoy, Node and their libraries together fit.
-    const SPARE: Self = Self { n_lines: 65_536, n_index: 262_144, n_rules: 16_384 };
-
-    /// Room for these tables and for some to come, `limit_bytes` at most.
-    #[must_use]
-    pub fn for_tables<'a>(tables: impl Iterator<Item = &'a Table>, limit_bytes: u64) -> Self {
-        let entries = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let wanted = tables.fold(Self::SPARE, |room, table| Self {
-            n_lines: room.n_lines.saturating_add(entries(table.lines.len())),
-            n_index: room.n_index.saturating_add(entries(table.index.len())),
-            n_rules: room.n_rules.saturating_add(entries(table.rules.len())),
-        });
-        let share = (limit_bytes as f64 / wanted.size_bytes() as f64).min(1.0);
-        let part = |n: u32| ((f64::from(n) * share) as u32).max(1);
-        Self { n_lines: part(wanted.n_lines), n_index: part(wanted.n_index), n_rules: part(wanted.n_rules) }
-    }
-
-    /// Memory that it takes.
-    #[must_use]
-    pub fn size_bytes(self) -> u64 {
-        let of = |n: u32, size: usize| u64::from(n) * size as u64;
-        of(self.n_lines, size_of::<UnwindLine>())
-            + of(self.n_index, size_of::<IndexEntry>())
-            + of(self.n_rules, size_of::<UnwindRule>())
-    }
-}
-
-/// The arrays, and how far they are filled. A table is written once and stays: a program may be reading it.
+/// The table of each file, and the memory of them all.
 pub(super) struct UnwindTables {
     files: Shared<FileTable>,
-    lines: Shared<UnwindLine>,
-    index: Shared<IndexEntry>,
-    rules: Shared<UnwindRule>,
+    pieces: Pieces,
+    room: TableRoom,
 }
 
 impl UnwindTables {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    /// No tables yet; `limit_bytes` of them at most.
+    pub(super) fn take(ebpf: &mut Ebpf, limit_bytes: u64) -> Result<Self, KernelError> {
+        let limit_blocks = n_blocks_within(limit_bytes);
         Ok(Self {
             files: Shared::take(ebpf, names::MAP_FILES)?,
-            lines: Shared::take(ebpf, names::MAP_LINES)?,
-            index: Shared::take(ebpf, names::MAP_INDEX)?,
-            rules: Shared::take(ebpf, names::MAP_RULES)?,
+            pieces: Pieces::take(ebpf, limit_blocks)?,
+            room: TableRoom::new(limit_blocks),
         })
     }
 
-    /// Writes the table of a file, its state last. A file for which there is no room is left by frame pointer,
-    /// like one without a table.
+    /// Writes the table of a file, its state last. If there is no room now, the file stays pending; one for which there
+    /// never will be is left by frame pointer, like one without a table.
     pub(super) fn set(&mut self, file: FileId, unwinding: &FileUnwinding) -> Result<(), KernelError> {
         // Files past the array have no state either.
-        if file.get() >= MAX_UNWIND_FILES {
+        if file.get() >= MAX_UNWIND_FILES || self.room.has(file) {
             return Ok(());
         }
         let besides = if unwinding.keeps_frame_pointers { FILE_KEEPS_FRAME_POINTERS } else { 0 };
@@ -94,112 +58,148 @@ impl UnwindTables {
             self.set_state(file, FILE_WITHOUT_ROWS | besides);
             return Ok(());
         };
-        let has_room = self.lines.has_room(table.lines.len() + SEARCH_MARGIN)
-            && self.index.has_room(table.index.len())
-            && self.rules.has_room(table.rules.len());
-        if !has_room {
-            self.set_state(file, FILE_WITHOUT_ROWS | besides);
-            return Err(KernelError::NoTableRoom { n_bytes: table.size_bytes() });
+        if let Some(first_block) = table.key.and_then(|key| self.room.share(file, key)) {
+            self.set_layout(file, layout(table, first_block), FILE_HAS_ROWS | besides);
+            return Ok(());
         }
-        let layout = FileTable {
-            first_line: self.lines.append(&table.lines),
-            first_index: self.index.append(&table.index),
-            first_rule: self.rules.append(&table.rules),
-            ..table.layout
+        let n_blocks = n_blocks(table);
+        if !self.room.can_hold(n_blocks) {
+            self.set_state(file, FILE_WITHOUT_ROWS | besides);
+            return Err(KernelError::TableTooLarge { n_bytes: table.size_bytes() });
+        }
+        let Some(first_block) = self.room.take(file, table.key, n_blocks) else {
+            return Err(KernelError::NoTableRoom { n_bytes: table.size_bytes() });
         };
-        self.files.write(file.get() as usize, &[layout]);
-        self.set_state(file, FILE_HAS_ROWS | besides);
+        if let Err(error) = self.pieces.reach(first_block + n_blocks) {
+            self.room.remove(file);
+            self.set_state(file, FILE_WITHOUT_ROWS | besides);
+            return Err(error);
+        }
+        let layout = layout(table, first_block);
+        self.pieces.write(first_block, &table.lines);
+        self.pieces.write(layout.first_index / WORDS_PER_BLOCK as u32, &table.index);
+        self.pieces.write(layout.first_rule / WORDS_PER_BLOCK as u32, &table.rules);
+        self.set_layout(file, layout, FILE_HAS_ROWS | besides);
         Ok(())
     }
 
-    fn set_state(&self, file: FileId, state: u32) {
+    /// Makes room for a table, and gives the files that have none any more: the first of `coldest_first` before
+    /// others, and none at all if even all of them would not be enough. Takes a grace period of the kernel.
+    pub(super) fn make_room(
+        &mut self,
+        table: &Table,
+        coldest_first: &[FileId],
+    ) -> Result<Vec<FileId>, KernelError> {
+        let n_blocks = n_blocks(table);
+        let Some(evicted) = self.room.victims(n_blocks, coldest_first) else { return Ok(Vec::new()) };
+        let mut room = self.room.clone();
+        evicted.iter().for_each(|file| room.remove(*file));
+        let moves = if room.hole(n_blocks).is_some() { Vec::new() } else { room.slide_down() };
+        evicted.iter().for_each(|file| self.set_state(*file, FILE_PENDING));
+        let states: Vec<Vec<u32>> = moves
+            .iter()
+            .map(|it| it.files.iter().map(|file| self.swap_state(*file, FILE_PENDING)).collect())
+            .collect();
+        self.pieces.wait_for_programs()?;
+        self.room = room;
+        for (it, states) in moves.iter().zip(states) {
+            self.pieces.shift(it.from, it.to, it.n_blocks);
+            for (file, state) in it.files.iter().zip(states) {
+                // SAFETY: inside the array, and only this thread writes it.
+                let before = unsafe { ptr::read(self.files.at(file.get() as usize)) };
+                let down_blocks = it.from - it.to;
+                let down_words = down_blocks * WORDS_PER_BLOCK as u32;
+                let layout = FileTable {
+                    first_line: before.first_line - down_blocks,
+                    first_index: before.first_index - down_words,
+                    first_rule: before.first_rule - down_words,
+                    ..before
+                };
+                self.set_layout(*file, layout, state);
+            }
+        }
+        Ok(evicted)
+    }
+
+    /// Writes where the table of a file is. No program is reading it: the file was pending.
+    fn set_layout(&self, file: FileId, layout: FileTable, state: u32) {
         let entry = self.files.at(file.get() as usize);
-        // SAFETY: inside the array (checked by `set`), aligned, and only ever accessed as a whole word.
+        // SAFETY: inside the array, aligned, and no reference to it exists.
+        unsafe { ptr::write(entry, FileTable { state: FILE_PENDING, ..layout }) };
+        self.set_state(file, state);
+    }
+
+    fn set_state(&self, file: FileId, state: u32) {
+        self.swap_state(file, state);
+    }
+
+    /// Sets the state of a file; gives the one before.
+    fn swap_state(&self, file: FileId, state: u32) -> u32 {
+        let entry = self.files.at(file.get() as usize);
+        // SAFETY: inside the array (checked by `at`), aligned, and only ever accessed as a whole word.
         let word = unsafe { AtomicU32::from_ptr(&raw mut (*entry).state) };
         // The table is visible to whoever sees the state.
-        word.store(state, Ordering::Release);
+        word.swap(state, Ordering::AcqRel)
     }
 }
 
-/// An array map, shared with the kernel's programs.
-struct Shared<T> {
-    start: *mut T,
-    capacity: usize,
-    len: usize,
-    /// Keeps the map.
-    _map: Map,
-    _entries: PhantomData<T>,
+/// Blocks of a table: its lines, its index, its rules, and what a search may look at past the lines.
+fn n_blocks(table: &Table) -> u32 {
+    let n_blocks = table.lines.len()
+        + (table.index.len().div_ceil(WORDS_PER_BLOCK) + table.rules.len().div_ceil(WORDS_PER_BLOCK))
+            .max(SEARCH_MARGIN);
+    u32::try_from(n_blocks).unwrap_or(u32::MAX)
 }
 
-// SAFETY: shared memory of one owner; nothing in it belongs to a thread.
-unsafe impl<T> Send for Shared<T> {}
-
-impl<T: Pod> Shared<T> {
-    fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Self, KernelError> {
-        let map = ebpf.take_map(name).ok_or(KernelError::Missing { name })?;
-        let (Map::Array(data) | Map::Unsupported(data)) = &map else {
-            return Err(KernelError::Missing { name });
-        };
-        let info = data.info().map_err(|source| KernelError::Map { map: name, source })?;
-        let capacity = info.max_entries() as usize;
-        // SAFETY: a new mapping at an address of the kernel's choice, of a map that lives as long as it.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                capacity * size_of::<T>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                data.fd().as_fd().as_raw_fd(),
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(KernelError::MapMemory { map: name, source: io::Error::last_os_error() });
-        }
-        Ok(Self { start: start.cast(), capacity, len: 0, _map: map, _entries: PhantomData })
-    }
-
-    fn has_room(&self, n: usize) -> bool {
-        self.capacity - self.len >= n
-    }
-
-    /// Adds at the end; gives where. The caller has asked whether there is room.
-    fn append(&mut self, entries: &[T]) -> u32 {
-        let first = self.len;
-        self.write(first, entries);
-        self.len += entries.len();
-        u32::try_from(first).unwrap_or(u32::MAX)
-    }
-
-    fn at(&self, i: usize) -> *mut T {
-        assert!(i < self.capacity, "entry {i} of {}", self.capacity);
-        self.start.wrapping_add(i)
-    }
-
-    fn write(&mut self, first: usize, entries: &[T]) {
-        assert!(entries.len() <= self.capacity.saturating_sub(first), "{} entries at {first}", entries.len());
-        // SAFETY: checked above to be inside the mapping, which overlaps no slice of ours.
-        unsafe { ptr::copy_nonoverlapping(entries.as_ptr(), self.start.wrapping_add(first), entries.len()) };
+/// Where the parts of a table are, if it begins at `first_block`.
+fn layout(table: &Table, first_block: u32) -> FileTable {
+    let blocks = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let index_block = first_block + blocks(table.lines.len());
+    let rule_block = index_block + blocks(table.index.len().div_ceil(WORDS_PER_BLOCK));
+    FileTable {
+        first_line: first_block,
+        first_index: index_block * WORDS_PER_BLOCK as u32,
+        first_rule: rule_block * WORDS_PER_BLOCK as u32,
+        ..table.layout
     }
 }
 
-impl<T> Drop for Shared<T> {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made by `take`, whole; nobody else has it.
-        unsafe { libc::munmap(self.start.cast(), self.capacity * size_of::<T>()) };
-    }
+/// Blocks that a number of bytes holds, as far as the kernel side can count them.
+fn n_blocks_within(limit_bytes: u64) -> u32 {
+    use abi::limits::{BLOCKS_PER_TABLE_PIECE, MAX_TABLE_PIECES};
+    let n_blocks = limit_bytes / size_of::<TableBlock>() as u64;
+    let limit = BLOCKS_PER_TABLE_PIECE * MAX_TABLE_PIECES;
+    u32::try_from(n_blocks).unwrap_or(u32::MAX).clamp(1, limit)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Room;
+    use abi::unwind::{IndexEntry, UnwindLine, UnwindRule};
+
+    use super::{SEARCH_MARGIN, layout, n_blocks, n_blocks_within};
+    use crate::unwind::Table;
 
     #[test]
-    fn room_keeps_its_limit_and_is_never_nothing() {
-        let whole = Room::for_tables([].iter(), u64::MAX);
-        assert_eq!(whole, Room::SPARE);
-        let half = Room::for_tables([].iter(), whole.size_bytes() / 2);
-        assert!(half.size_bytes() <= whole.size_bytes() / 2, "{half:?}");
-        assert_eq!(Room::for_tables([].iter(), 0), Room { n_lines: 1, n_index: 1, n_rules: 1 });
+    fn the_parts_of_a_table_follow_one_another_and_its_last_search_stays_inside() {
+        for (n_lines, n_index, n_rules) in [(1, 1, 2), (3, 16, 17), (5, 400, 70)] {
+            let table = Table {
+                lines: vec![UnwindLine::EMPTY; n_lines],
+                index: vec![IndexEntry::default(); n_index],
+                rules: vec![UnwindRule::NONE; n_rules],
+                ..Table::default()
+            };
+            let seen = layout(&table, 100);
+            let end = 100 + n_blocks(&table);
+            assert_eq!(seen.first_line, 100);
+            assert!(seen.first_index as usize >= (100 + n_lines) * 16, "{seen:?}");
+            assert!(seen.first_rule as usize >= seen.first_index as usize + n_index, "{seen:?}");
+            assert!(end as usize * 16 >= seen.first_rule as usize + n_rules, "{seen:?} to {end}");
+            assert!(end as usize >= 100 + n_lines + SEARCH_MARGIN, "{seen:?} to {end}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_never_nothing_and_never_more_than_can_be_counted() {
+        assert_eq!([0, 127, 256, u64::MAX].map(n_blocks_within), [1, 1, 2, 16_384 * 1024]);
     }
 }

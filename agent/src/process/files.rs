@@ -39,7 +39,7 @@ pub struct Files {
 
 impl Files {
     /// The ID of a file, and whether it is new. `None` when all IDs are taken.
-    pub(super) fn intern(&mut self, key: FileKey, path: &Path) -> Option<(FileId, bool)> {
+    pub(crate) fn intern(&mut self, key: FileKey, path: &Path) -> Option<(FileId, bool)> {
         if let Some(id) = self.ids.get(&key) {
             return Some((*id, false));
         }

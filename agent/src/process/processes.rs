@@ -195,6 +195,19 @@ impl Processes {
         self.live.keys().filter(is_alive).copied().collect()
     }
 
+    /// The files that processes which have not ended map now.
+    #[must_use]
+    pub fn mapped_files(&self) -> HashSet<FileId> {
+        let images = self.live.keys().filter_map(|pid| self.live_image(*pid));
+        let mappings = images.flat_map(|image| image.mappings.as_slice());
+        mappings
+            .filter_map(|mapping| match mapping.backing {
+                Backing::File(file) => Some(file),
+                Backing::Anonymous => None,
+            })
+            .collect()
+    }
+
     /// A process that is not there any more, though nothing said that it ended.
     pub fn vanished(&mut self, pid: u32) {
         if let Some(id) = self.present(pid) {

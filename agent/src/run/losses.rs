@@ -13,8 +13,12 @@ pub struct Losses {
     pub table_writes: u64,
     /// Files that could not be opened: their code has no names and no unwind table.
     pub files_unopened: u64,
-    /// Files for whose unwind table there was no room.
+    /// Files for whose unwind table there was no room, at least for a time.
     pub tables_without_room: u64,
+    /// Those of them whose table alone is above the limit.
+    pub tables_too_large: u64,
+    /// Unwind tables of files that had to make room for others.
+    pub tables_evicted: u64,
     /// Samples that the kernel side counted and that neither came nor were counted as lost.
     pub unexplained: u64,
 }

@@ -5,6 +5,7 @@ mod losses;
 mod session;
 mod snapshot;
 mod table_builder;
+mod table_use;
 mod targets;
 mod world;
 
@@ -21,7 +22,7 @@ pub use losses::Losses;
 pub use session::{Recording, Usage};
 pub use targets::{TargetError, Targets};
 
-use crate::kernel::KernelError;
+use crate::{kernel::KernelError, table_cache::TableCache};
 use session::Session;
 
 /// How long samples may wait in the ring before they are read.
@@ -38,6 +39,8 @@ pub struct Options {
     pub frequency_hz: u64,
     /// Memory for unwind tables, at most.
     pub table_bytes: u64,
+    /// Where unwind tables of earlier recordings are.
+    pub table_cache: Option<TableCache>,
     /// For how long; until the targets end, if not given.
     pub duration: Option<Duration>,
 }
@@ -83,9 +86,9 @@ pub fn record(
     stop: &AtomicBool,
     mut progress: impl FnMut(Duration, u64),
 ) -> Result<Recording, RunError> {
-    let Options { mut targets, follow_children, frequency_hz, table_bytes, duration } = options;
+    let Options { mut targets, follow_children, frequency_hz, table_bytes, table_cache, duration } = options;
     raise_file_limit();
-    let mut session = Session::start(&targets, follow_children, table_bytes)?;
+    let mut session = Session::start(&targets, follow_children, table_bytes, table_cache)?;
     let clock = session.start_sampling(frequency_hz)?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;

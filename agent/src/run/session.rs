@@ -8,17 +8,18 @@ use abi::{
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
-use super::{End, ExitStatus, Losses, RunError, Targets, world::World};
+use super::{End, ExitStatus, Losses, RunError, Targets, table_use::TableUse, world::World};
 use crate::{
     aggregate::Aggregate,
     clock,
     decode::{self, ProcessEvent, Record},
-    kernel::{Clock, Cost, Kernel, KernelError, Room, Sideband},
+    kernel::{Clock, Cost, Kernel, KernelError, Sideband},
     object::ObjectFile,
     process::{FileId, ImageId, Processes, plan},
     procfs::status,
     symbolize::JitProcess,
-    table_op::TableOp,
+    table_cache::{CacheCounts, TableCache},
+    table_op::{FileUnwinding, TableOp},
     unwind::Functions,
 };
 
@@ -40,6 +41,8 @@ pub struct Usage {
     pub agent_rss_bytes: Option<u64>,
     /// Kernel memory of our maps.
     pub table_bytes: u64,
+    /// What the cache of unwind tables did; `None` if there was none.
+    pub table_cache: Option<CacheCounts>,
 }
 
 /// Everything that a recording brought, not symbolized yet.
@@ -80,6 +83,7 @@ pub(super) struct Session {
     world: World,
     aggregate: Aggregate,
     losses: Losses,
+    table_use: TableUse,
     /// Read, and not counted yet.
     samples: Vec<Sample>,
     /// Read, and not applied yet.
@@ -95,21 +99,24 @@ impl Session {
         targets: &Targets,
         follow_children: bool,
         table_bytes: u64,
+        table_cache: Option<TableCache>,
     ) -> Result<Self, RunError> {
         let config = targets.config(follow_children)?;
         // From here on no event is missed: what the first look does not see is seen by the second.
         let sideband = Sideband::open()?;
-        let mut world = World::new(targets.interest(follow_children));
+        let mut world = World::new(targets.interest(follow_children), table_cache);
         let mut known = targets.present(follow_children)?;
         for pid in &known {
             world.look_at(*pid);
         }
-        let room = Room::for_tables(world.tables.wait(), table_bytes);
+        // The first samples are to find their tables.
+        world.tables.wait();
         let mut session = Self {
-            kernel: Kernel::load(config, room, sideband)?,
+            kernel: Kernel::load(config, table_bytes, sideband)?,
             world,
             aggregate: Aggregate::default(),
             losses: Losses::default(),
+            table_use: TableUse::default(),
             samples: Vec::new(),
             events: Vec::new(),
             cpu_before: Duration::ZERO,
@@ -144,7 +151,7 @@ impl Session {
         session.pump_until(as_of_ns);
         // The first sample is to be walked whole. What happened while we wait is not in the tables yet, so they
         // are dated before it.
-        let _ = session.world.tables.wait().count();
+        session.world.tables.wait();
         session.write_tables(as_of_ns);
         Ok(session)
     }
@@ -208,11 +215,12 @@ impl Session {
     fn write_tables(&mut self, as_of_ns: u64) {
         while let Some((file, unwinding)) = self.world.tables.next() {
             if let Some(table) = &unwinding.table {
-                self.world.functions.insert(file, table.functions.clone());
+                self.world.keep_functions(file, table);
             }
-            match self.kernel.apply(&TableOp::SetUnwindTable { file, unwinding }) {
-                Ok(()) => {}
-                Err(KernelError::NoTableRoom { .. }) => self.losses.tables_without_room += 1,
+            match self.write_unwind_table(file, unwinding) {
+                Ok(()) => self.table_use.written(file, as_of_ns),
+                Err(KernelError::NoTableRoom { .. }) => self.table_use.refused(file, as_of_ns),
+                Err(KernelError::TableTooLarge { .. }) => self.losses.tables_too_large += 1,
                 Err(_) => self.losses.table_writes += 1,
             }
         }
@@ -220,6 +228,26 @@ impl Session {
             if self.kernel.apply(&op).is_err() {
                 self.losses.table_writes += 1;
             }
+        }
+    }
+
+    /// Writes the unwind table of a file, in the place of colder ones if need be.
+    fn write_unwind_table(&mut self, file: FileId, unwinding: FileUnwinding) -> Result<(), KernelError> {
+        let table = unwinding.table.clone();
+        let op = TableOp::SetUnwindTable { file, unwinding };
+        match (self.kernel.apply(&op), table) {
+            (Err(KernelError::NoTableRoom { .. }), Some(table)) => {
+                let mapped = self.world.processes.mapped_files();
+                let last_uses_ns = self.aggregate.last_uses_ns();
+                let coldest_first =
+                    self.table_use.coldest_first(&mapped, &last_uses_ns, clock::monotonic_ns());
+                for evicted in self.kernel.make_table_room(&table, &coldest_first)? {
+                    self.table_use.evicted(evicted);
+                    self.losses.tables_evicted += 1;
+                }
+                self.kernel.apply(&op)
+            }
+            (result, _) => result,
         }
     }
 
@@ -241,11 +269,13 @@ impl Session {
             + counted(Counter::RingFull);
         self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
         self.losses.files_unopened = self.world.n_unopened;
+        self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
         let usage = Usage {
             kernel: self.kernel.cost(),
             agent_cpu: own_cpu().saturating_sub(self.cpu_before),
             agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
             table_bytes: self.kernel.table_bytes(),
+            table_cache: self.world.tables.cache_counts(),
         };
         let Self {
             world: World { processes, objects, functions, jit, .. },
@@ -299,7 +329,14 @@ impl Session {
         let processes = &self.world.processes;
         let image_id = processes.image_at(pid, sample.time_ns);
         match image_id.and_then(|id| Some((id, processes.image(id)?))) {
-            Some((id, image)) => self.aggregate.add(sample, id, image, processes.files()),
+            Some((id, image)) => {
+                let missed = self.aggregate.add(sample, id, image, processes.files());
+                if let Some(file) = missed
+                    && self.table_use.asks_again(file, sample.time_ns)
+                {
+                    self.world.request_table(file);
+                }
+            }
             None => self.losses.unknown_process += 1,
         }
     }

@@ -13,8 +13,8 @@ use std::{
 use crate::{
     object::{Elf, ObjectFile},
     process::FileId,
+    table_cache::{self, CacheCounts, TableCache},
     table_op::FileUnwinding,
-    unwind::{self, Table},
 };
 
 /// More threads would only wait for each other's files.
@@ -25,6 +25,7 @@ pub(super) type Built = (FileId, FileUnwinding);
 
 /// Threads that build tables. The queue holds each file of the host once, so the table of files bounds it.
 pub(super) struct TableBuilder {
+    cache: Arc<Option<TableCache>>,
     requests: Option<Sender<(FileId, Arc<ObjectFile>)>>,
     results: Receiver<Built>,
     /// Built, and not taken yet.
@@ -34,18 +35,20 @@ pub(super) struct TableBuilder {
 }
 
 impl TableBuilder {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(cache: Option<TableCache>) -> Self {
         let (requests, queue) = mpsc::channel();
         let (results_in, results) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
+        let cache = Arc::new(cache);
         let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_WORKERS));
         let workers = (0..n_workers).filter_map(|i| {
-            let (queue, results) = (Arc::clone(&queue), results_in.clone());
+            let (queue, results, cache) = (Arc::clone(&queue), results_in.clone(), Arc::clone(&cache));
             // With fewer threads than wanted the work is done, only later.
-            std::thread::Builder::new().name(format!("unwind-{i}")).spawn(move || work(&queue, &results)).ok()
+            let work = move || work(&queue, &results, cache.as_ref().as_ref());
+            std::thread::Builder::new().name(format!("unwind-{i}")).spawn(work).ok()
         });
         let workers = workers.collect();
-        Self { requests: Some(requests), results, ready: VecDeque::new(), n_pending: 0, workers }
+        Self { cache, requests: Some(requests), results, ready: VecDeque::new(), n_pending: 0, workers }
     }
 
     /// Has a file's table built.
@@ -64,6 +67,11 @@ impl TableBuilder {
         self.ready.push_back((file, FileUnwinding::default()));
     }
 
+    /// What the cache on disk has done.
+    pub(super) fn cache_counts(&self) -> Option<CacheCounts> {
+        self.cache.as_ref().as_ref().map(TableCache::counts)
+    }
+
     /// Whether tables are being built.
     pub(super) fn is_busy(&self) -> bool {
         self.n_pending > 0
@@ -79,15 +87,14 @@ impl TableBuilder {
         Some(built)
     }
 
-    /// Waits until everything asked for is ready, and looks at it without taking it.
-    pub(super) fn wait(&mut self) -> impl Iterator<Item = &Table> {
+    /// Waits until everything asked for is ready.
+    pub(super) fn wait(&mut self) {
         while self.n_pending > 0 {
             // Every worker gone: what they had not done is not coming.
             let Ok(built) = self.results.recv() else { break };
             self.n_pending -= 1;
             self.ready.push_back(built);
         }
-        self.ready.iter().filter_map(|(_, unwinding)| unwinding.table.as_deref())
     }
 }
 
@@ -102,13 +109,17 @@ impl Drop for TableBuilder {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(FileId, Arc<ObjectFile>)>>, results: &Sender<Built>) {
+fn work(
+    queue: &Mutex<Receiver<(FileId, Arc<ObjectFile>)>>,
+    results: &Sender<Built>,
+    cache: Option<&TableCache>,
+) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((file, object)) = next else { return };
         // Unwind information that is absent or cannot be used leaves the frame pointer.
         let build = || FileUnwinding {
-            table: unwind::build(&object).ok().map(Arc::new),
+            table: table_cache::load_or_build(&object, cache).ok().map(|(table, _)| Arc::new(table)),
             keeps_frame_pointers: is_go(&object),
         };
         // The file is somebody else's. Should it find a way to make us panic, it costs that file its table, and

@@ -9,7 +9,8 @@ use crate::{
     object::ObjectFile,
     process::{Effect, FileId, ImageId, Interest, Processes},
     symbolize::JitProcess,
-    unwind::Functions,
+    table_cache::TableCache,
+    unwind::{Functions, Table, TableKey},
 };
 
 /// The table of processes and everything that had to be taken from them while they were there.
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) objects: HashMap<FileId, Arc<ObjectFile>>,
     /// Where the functions of files are, by their unwind information.
     pub(super) functions: HashMap<FileId, Functions>,
+    /// The same for what their tables are made from: copies of a file have one list.
+    functions_by_key: HashMap<TableKey, Functions>,
     /// Where images that make code at run time describe it.
     pub(super) jit: HashMap<ImageId, JitProcess>,
     pub(super) tables: TableBuilder,
@@ -27,13 +30,14 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(interest: Interest) -> Self {
+    pub(super) fn new(interest: Interest, table_cache: Option<TableCache>) -> Self {
         Self {
             processes: Processes::new(interest),
             objects: HashMap::new(),
             functions: HashMap::new(),
+            functions_by_key: HashMap::new(),
             jit: HashMap::new(),
-            tables: TableBuilder::start(),
+            tables: TableBuilder::start(table_cache),
             n_unopened: 0,
         }
     }
@@ -61,6 +65,22 @@ impl World {
                 self.processes.vanished(pid);
             }
         }
+    }
+
+    /// Asks for the table of a file again.
+    pub(super) fn request_table(&mut self, file: FileId) {
+        if let Some(object) = self.objects.get(&file) {
+            self.tables.request(file, object);
+        }
+    }
+
+    /// Keeps where the functions of a file are.
+    pub(super) fn keep_functions(&mut self, file: FileId, table: &Table) {
+        let functions = match table.key {
+            Some(key) => self.functions_by_key.entry(key).or_insert_with(|| table.functions.clone()),
+            None => &table.functions,
+        };
+        self.functions.insert(file, functions.clone());
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

@@ -40,3 +40,10 @@ pub const COMM_BYTES: usize = 16;
 /// Files that can have an unwind table (32 bytes each). A host with hundreds of containers maps some thousands;
 /// code of a file past it is left by frame pointer.
 pub const MAX_UNWIND_FILES: u32 = 16_384;
+
+/// Blocks of 128 bytes in a piece of the memory for unwind tables: 2 MiB. The kernel takes a piece whole, so small
+/// ones keep a host with little to unwind small; but each costs the agent a grace period of the kernel, about 10 ms.
+pub const BLOCKS_PER_TABLE_PIECE: u32 = 16_384;
+
+/// Pieces of the memory for unwind tables, at most: 2 GiB. All code of a host with Node, Envoy and workerd takes 10 MiB.
+pub const MAX_TABLE_PIECES: u32 = 1024;

@@ -17,12 +17,8 @@ pub const MAP_MAPPINGS: &str = "MAPPINGS";
 pub const MAP_SEEN: &str = "SEEN";
 /// File ID -> [`crate::unwind::FileTable`].
 pub const MAP_FILES: &str = "FILES";
-/// [`crate::unwind::UnwindLine`]s of all files.
-pub const MAP_LINES: &str = "LINES";
-/// [`crate::unwind::IndexEntry`]s of all files.
-pub const MAP_INDEX: &str = "INDEX";
-/// [`crate::unwind::UnwindRule`]s of all files.
-pub const MAP_RULES: &str = "RULES";
+/// Pieces of [`crate::unwind::TableBlock`]s: the tables of all files.
+pub const MAP_PIECES: &str = "PIECES";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 

@@ -3,10 +3,11 @@
 
 use abi::{
     frame::{Frame, PackedFrame},
+    limits::BLOCKS_PER_TABLE_PIECE,
     mapping::{MappingTable, TABLE_INCOMPLETE},
     unwind::{
         CFA_FRAME_POINTER, CFA_NONE, CFA_PENDING, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING,
-        IndexEntry, UnwindLine, UnwindRule,
+        IndexEntry, TableBlock, UnwindLine, UnwindRule, WORDS_PER_BLOCK,
     },
 };
 use ebpf::{
@@ -15,7 +16,7 @@ use ebpf::{
     walk::Code,
 };
 
-use super::maps::{FILES, INDEX, LINES, RULES};
+use super::maps::{FILES, PIECES};
 
 /// Entries of a cache: a proxy under load shows a few hundred different addresses, and a per-CPU map value cannot
 /// have more than 32 KiB.
@@ -102,22 +103,38 @@ fn rule_of(frame: PackedFrame) -> UnwindRule {
     rule
 }
 
-/// The arrays of all files.
+/// The tables of all files.
 struct Tables;
+
+impl Tables {
+    #[inline(always)]
+    fn block(number: u32) -> Option<*const TableBlock> {
+        let piece = PIECES.get(number / BLOCKS_PER_TABLE_PIECE)?;
+        piece.get_ptr(number % BLOCKS_PER_TABLE_PIECE)
+    }
+
+    #[inline(always)]
+    fn word(number: u32) -> Option<u64> {
+        let block = Self::block(number / WORDS_PER_BLOCK as u32)?;
+        // SAFETY: a map value, checked where it was looked up.
+        Some(unsafe { (*block).0[number as usize % WORDS_PER_BLOCK] })
+    }
+}
 
 impl Rows for Tables {
     #[inline(always)]
     fn line(&self, number: u32) -> Option<&UnwindLine> {
-        LINES.get(number)
+        // SAFETY: a map value, checked where it was looked up; a line is as large, and every bit pattern is one.
+        Some(unsafe { &*Self::block(number)?.cast::<UnwindLine>() })
     }
 
     #[inline(always)]
     fn index(&self, number: u32) -> Option<IndexEntry> {
-        INDEX.get(number).copied()
+        Self::word(number).map(IndexEntry)
     }
 
     #[inline(always)]
     fn rule(&self, number: u32) -> Option<UnwindRule> {
-        RULES.get(number).copied()
+        Self::word(number).map(UnwindRule::from_word)
     }
 }

@@ -3,15 +3,19 @@
 use abi::{
     config::Config,
     counter::{Counter, N_COUNTERS},
-    limits::{MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES},
+    limits::{
+        BLOCKS_PER_TABLE_PIECE, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES, MAX_TARGETS,
+        MAX_UNWIND_FILES, MIN_RING_BYTES,
+    },
     mapping::MappingTable,
     sample::{KernelStack, UserStack},
     target::Target,
-    unwind::{FileTable, IndexEntry, UnwindLine, UnwindRule},
+    unwind::{FileTable, TableBlock},
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    macros::map,
+    btf_maps::{self, ArrayOfMaps},
+    macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use ebpf::walk::Walk;
@@ -35,13 +39,10 @@ pub(super) static SEEN: HashMap<[u64; 2], u64> = HashMap::with_max_entries(MAX_S
 /// File ID -> where its unwind table is.
 #[map]
 pub(super) static FILES: Array<FileTable> = Array::with_max_entries(MAX_UNWIND_FILES, BPF_F_MMAPABLE);
-/// The rows of all files; the agent says before loading how many there is room for, as for the next two.
-#[map]
-pub(super) static LINES: Array<UnwindLine> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub(super) static INDEX: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub(super) static RULES: Array<UnwindRule> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The unwind tables of all files, in pieces that the agent adds as it needs them. A piece is never taken away, and
+/// all have one size, so that both searches are compiled into the program.
+#[btf_map]
+pub(super) static PIECES: ArrayOfMaps<Piece, { MAX_TABLE_PIECES as usize }> = ArrayOfMaps::new();
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
 #[map]
@@ -49,6 +50,10 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// Apart from the scratch space: a per-CPU value may have 32 KiB, and this one does.
 #[map]
 static CACHE: PerCpuArray<Cache> = PerCpuArray::with_max_entries(1, 0);
+
+/// A piece of the memory for unwind tables.
+pub(super) type Piece =
+    btf_maps::Array<TableBlock, { BLOCKS_PER_TABLE_PIECE as usize }, { BPF_F_MMAPABLE as usize }>;
 
 /// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
 /// on one CPU.

@@ -8,6 +8,7 @@
 //! | `stacks {complete, truncated {reason: n}}` | samples with a whole stack, and the others by reason |
 //! | `unsymbolized_frames` | distinct sampled places in the code that no symbol explains |
 //! | `overhead {kernel_ns_per_sample, kernel_cpu_percent, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
+//! | `unwind_tables {tables_evicted, tables_without_room, tables_from_cache, tables_cached, cache_files_damaged, tables_not_cached}` | null: not counted |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

@@ -2,7 +2,7 @@
 
 use profile::{
     BuildId, Frame, FrameHandle, KERNEL_MAPPING, Loss, Mapping, Meta, Overhead, Profile, ThreadHandle,
-    Truncation, ValueType, WrongValueCount,
+    Truncation, UnwindTables, ValueType, WrongValueCount,
 };
 
 /// 100 Hz, so that sums are easy to follow.
@@ -71,6 +71,11 @@ fn meta() -> Meta {
             agent_cpu_percent: Some(0.25),
             agent_rss_bytes: Some(60_817_408),
             table_bytes: None,
+        }),
+        unwind_tables: Some(UnwindTables {
+            tables_evicted: 3,
+            tables_from_cache: 41,
+            ..UnwindTables::default()
         }),
         comments: vec!["rate lowered once".to_owned()],
     }

@@ -1,0 +1,277 @@
+//! Unwind tables on disk, so that a file that was unwound once is not run through again by the next recording.
+//!
+//! Only the owner may have a say in what is there: the directory and its files are his alone, and what is not is
+//! left aside. A file is written whole or not at all, checked whole before it is used, and nothing that is wrong
+//! with the cache is an error to a recording: the table is then built.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use thiserror::Error;
+
+use crate::{
+    object::ObjectFile,
+    unwind::{self, Table, TableKey, UnwindError, stored},
+};
+
+/// Bytes in the directory, at most. The tables of a host with hundreds of images have some 100 MiB.
+pub const LIMIT_BYTES: u64 = 512 << 20;
+
+/// Largest table that is kept, in bytes.
+const MAX_TABLE_BYTES: u64 = 64 << 20;
+const ENDING: &str = "table";
+/// Of files that are being written.
+const UNFINISHED: &str = ".unfinished-";
+
+/// Why a directory is not used as a cache.
+#[derive(Debug, Error)]
+pub enum CacheError {
+    /// It cannot be made or opened.
+    #[error("cannot use {path} as a cache of unwind tables")]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// Whoever owns it could put a table there.
+    #[error("cannot use {path} as a cache of unwind tables: it belongs to user {owner}, not to {user}")]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// So could others.
+    #[error(
+        "cannot use {path} as a cache of unwind tables: it is open to others (mode {mode:o}); chmod it to 700"
+    )]
+    Mode {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Tables that were there.
+    pub n_loaded: u64,
+    /// Tables that were written.
+    pub n_saved: u64,
+    /// Files that were not what they should be, and were removed.
+    pub n_damaged: u64,
+    /// Tables that could not be written.
+    pub n_unsaved: u64,
+}
+
+/// Where a table came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It was on disk.
+    Cache,
+    /// The file was run through.
+    Built,
+}
+
+/// The table of a file: out of the cache if it is there, else built, and kept for later.
+///
+/// # Errors
+/// If the file has none.
+pub fn load_or_build(
+    object: &ObjectFile,
+    cache: Option<&TableCache>,
+) -> Result<(Table, Source), UnwindError> {
+    let mut source = Source::Built;
+    let table = unwind::build_or(object, |key| {
+        let table = cache?.load(key)?;
+        source = Source::Cache;
+        Some(table)
+    })?;
+    if let (Some(cache), Source::Built) = (cache, source) {
+        cache.save(&table);
+    }
+    Ok((table, source))
+}
+
+/// A directory of tables.
+#[derive(Debug)]
+pub struct TableCache {
+    /// Held, so that it stays the one that was checked.
+    dir: File,
+    limit_bytes: u64,
+    user: u32,
+    /// Bytes in the directory, about: other agents may write there, too.
+    n_bytes: AtomicU64,
+    n_loaded: AtomicU64,
+    n_saved: AtomicU64,
+    n_damaged: AtomicU64,
+    n_unsaved: AtomicU64,
+}
+
+impl TableCache {
+    /// Opens a directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be used, or others could change what is in it.
+    pub fn open(path: &Path, limit_bytes: u64) -> Result<Self, CacheError> {
+        let error = |source| CacheError::Open { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let dir = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(error)?;
+        let metadata = dir.metadata().map_err(error)?;
+        // SAFETY: a call without arguments that cannot fail.
+        let user = unsafe { libc::geteuid() };
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        if owner != user {
+            return Err(CacheError::Owner { path: path.to_owned(), owner, user });
+        }
+        if mode & 0o077 != 0 {
+            return Err(CacheError::Mode { path: path.to_owned(), mode });
+        }
+        let cache = Self {
+            dir,
+            limit_bytes,
+            user,
+            n_bytes: AtomicU64::new(0),
+            n_loaded: AtomicU64::new(0),
+            n_saved: AtomicU64::new(0),
+            n_damaged: AtomicU64::new(0),
+            n_unsaved: AtomicU64::new(0),
+        };
+        cache.trim();
+        Ok(cache)
+    }
+
+    /// The table made from what `key` names, if it is there.
+    pub fn load(&self, key: TableKey) -> Option<Table> {
+        let path = self.path(key);
+        let bytes = self.read(&path)?;
+        let Some(table) = stored::from_bytes(&bytes, key) else {
+            self.n_damaged.fetch_add(1, Ordering::Relaxed);
+            // If it cannot be removed, the table that is built now takes its place.
+            let _ = fs::remove_file(&path);
+            return None;
+        };
+        self.n_loaded.fetch_add(1, Ordering::Relaxed);
+        Some(table)
+    }
+
+    /// Keeps a table for later; if that fails, it is counted.
+    pub fn save(&self, table: &Table) {
+        let Some(key) = table.key else { return };
+        let bytes = stored::to_bytes(table, key);
+        match self.write(&self.path(key), &bytes) {
+            Ok(()) => {
+                self.n_saved.fetch_add(1, Ordering::Relaxed);
+                let n_before = self.n_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                if n_before + bytes.len() as u64 > self.limit_bytes {
+                    self.trim();
+                }
+            }
+            Err(_) => {
+                self.n_unsaved.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> CacheCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheCounts {
+            n_loaded: count(&self.n_loaded),
+            n_saved: count(&self.n_saved),
+            n_damaged: count(&self.n_damaged),
+            n_unsaved: count(&self.n_unsaved),
+        }
+    }
+
+    /// The directory as it was opened, whatever has become of its path.
+    fn dir(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
+    }
+
+    fn path(&self, key: TableKey) -> PathBuf {
+        self.dir().join(format!("{key}.{ENDING}"))
+    }
+
+    /// A file of our own, whole; none for anything else.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        // Neither follows a link nor waits for a pipe.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let is_ours = metadata.is_file() && metadata.uid() == self.user && metadata.mode() & 0o022 == 0;
+        if !is_ours || metadata.len() > MAX_TABLE_BYTES {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
+        (&file).take(MAX_TABLE_BYTES).read_to_end(&mut bytes).ok()?;
+        // The oldest go first: what is used is not old.
+        let _ = file.set_modified(SystemTime::now());
+        Some(bytes)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() as u64 > MAX_TABLE_BYTES.min(self.limit_bytes) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(self.dir())?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Removes the oldest files until the rest has room for some more.
+    fn trim(&self) {
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(self.dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| is_ours(&entry.path()))
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        let mut n_bytes: u64 = files.iter().map(|(_, n_bytes, _)| n_bytes).sum();
+        if n_bytes > self.limit_bytes {
+            for (_, size_bytes, path) in files {
+                if n_bytes <= self.limit_bytes / 10 * 9 {
+                    break;
+                }
+                if fs::remove_file(path).is_ok() {
+                    n_bytes -= size_bytes;
+                }
+            }
+        }
+        self.n_bytes.store(n_bytes, Ordering::Relaxed);
+    }
+}
+
+/// Whether a file has a name that we give.
+fn is_ours(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == ENDING)
+        || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;

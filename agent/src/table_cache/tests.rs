@@ -1,0 +1,155 @@
+//! The cache of tables, in directories of its own.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use super::{CacheCounts, CacheError, LIMIT_BYTES, TableCache};
+use crate::{
+    object::ObjectFile,
+    unwind::{Table, TableKey, build, stored},
+};
+
+const FORMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/unwind/forms.elf");
+
+fn table() -> Table {
+    build(&ObjectFile::open(FORMS.as_ref()).expect("opens")).expect("has a table")
+}
+
+/// The same table, as if made from something else.
+fn another(number: u8) -> Table {
+    Table { key: Some(TableKey([number; 32])), ..table() }
+}
+
+fn key(table: &Table) -> TableKey {
+    table.key.expect("has a key")
+}
+
+fn directory() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("brazier/unwind");
+    (dir, path)
+}
+
+fn open(path: &Path) -> TableCache {
+    TableCache::open(path, LIMIT_BYTES).expect("opens")
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).expect("lists");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_table_is_there_for_the_next_one_who_asks_and_nobody_else_can_read_it() {
+    let (_dir, path) = directory();
+    let (table, cache) = (table(), open(&path));
+    assert_eq!(cache.load(key(&table)), None);
+    cache.save(&table);
+    assert_eq!(cache.counts(), CacheCounts { n_saved: 1, ..CacheCounts::default() });
+
+    let again = open(&path);
+    assert_eq!(again.load(key(&table)), Some(table.clone()));
+    assert_eq!(again.load(TableKey([1; 32])), None);
+    assert_eq!(again.counts(), CacheCounts { n_loaded: 1, ..CacheCounts::default() });
+    let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    let file = path.join(format!("{}.table", key(&table)));
+    assert_eq!((mode(&path), mode(&file), names(&path).len()), (0o700, 0o600, 1), "{:?}", names(&path));
+}
+
+#[test]
+fn a_damaged_file_is_removed_and_counted() {
+    let (_dir, path) = directory();
+    let (table, cache) = (table(), open(&path));
+    cache.save(&table);
+    let file = path.join(format!("{}.table", key(&table)));
+    let mut bytes = fs::read(&file).expect("reads");
+    bytes[200] ^= 1;
+    fs::write(&file, bytes).expect("writes");
+    assert_eq!(cache.load(key(&table)), None);
+    assert_eq!((cache.counts().n_damaged, names(&path)), (1, Vec::new()));
+    cache.save(&table);
+    assert_eq!(cache.load(key(&table)), Some(table));
+}
+
+#[test]
+fn links_pipes_and_files_that_others_may_write_are_not_read() {
+    let (dir, path) = directory();
+    let (table, cache) = (table(), open(&path));
+    let file = path.join(format!("{}.table", key(&table)));
+    let bytes = stored::to_bytes(&table, key(&table));
+
+    let elsewhere = dir.path().join("elsewhere");
+    fs::write(&elsewhere, &bytes).expect("writes");
+    symlink(&elsewhere, &file).expect("links");
+    assert_eq!(cache.load(key(&table)), None, "through a link");
+
+    fs::remove_file(&file).expect("removes");
+    let made = std::process::Command::new("mkfifo").arg(&file).status().expect("mkfifo runs");
+    assert!(made.success(), "{made:?}");
+    assert_eq!(cache.load(key(&table)), None, "out of a pipe");
+
+    fs::remove_file(&file).expect("removes");
+    fs::write(&file, &bytes).expect("writes");
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("changes its mode");
+    assert_eq!(cache.load(key(&table)), None, "out of a file that others may write");
+
+    // What is saved takes the place of any of them.
+    cache.save(&table);
+    assert_eq!(cache.load(key(&table)), Some(table));
+}
+
+#[test]
+fn directories_that_others_have_a_say_in_are_refused_with_the_reason() {
+    let (dir, path) = directory();
+    drop(open(&path));
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("changes its mode");
+    let seen = TableCache::open(&path, LIMIT_BYTES).expect_err("open to others").to_string();
+    assert!(seen.contains("mode 755") && seen.contains("chmod"), "{seen}");
+
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("changes its mode");
+    let link = dir.path().join("link");
+    symlink(&path, &link).expect("links");
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("writes");
+    for path in [&link, &file] {
+        let seen = TableCache::open(path, LIMIT_BYTES);
+        assert!(matches!(seen, Err(CacheError::Open { .. })), "{path:?}: {seen:?}");
+    }
+    // Somebody else's, for whoever runs this test; root can make one.
+    let foreign = dir.path().join("foreign");
+    fs::create_dir(&foreign).expect("makes");
+    if std::os::unix::fs::chown(&foreign, Some(12_345), None).is_ok() {
+        let seen = TableCache::open(&foreign, LIMIT_BYTES);
+        assert!(matches!(seen, Err(CacheError::Owner { owner: 12_345, .. })), "{seen:?}");
+    }
+}
+
+#[test]
+fn above_the_limit_the_oldest_go_and_what_is_not_ours_stays() {
+    let (_dir, path) = directory();
+    let size_bytes = stored::to_bytes(&table(), key(&table())).len() as u64;
+    let cache = TableCache::open(&path, size_bytes * 3 + 100).expect("opens");
+    fs::write(path.join("notes.txt"), "of somebody").expect("writes");
+    for number in 1..=3 {
+        cache.save(&another(number));
+        let file = path.join(format!("{}.table", TableKey([number; 32])));
+        let file = fs::File::options().write(true).open(file).expect("opens");
+        let age = Duration::from_secs(100 - u64::from(number));
+        file.set_modified(SystemTime::now() - age).expect("changes its time");
+    }
+    // The first is not the oldest any more.
+    assert!(cache.load(TableKey([1; 32])).is_some());
+    cache.save(&another(4));
+    let is_there = [1, 2, 3, 4].map(|number| cache.load(TableKey([number; 32])).is_some());
+    assert_eq!(is_there, [true, false, false, true], "{:?}", names(&path));
+    assert!(path.join("notes.txt").exists());
+}
