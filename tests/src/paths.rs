@@ -80,6 +80,31 @@ pub fn compile(source: &str, flags: &[&str], output: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Compiles a Go program of tests/suite with flags of the test's own.
+///
+/// # Errors
+/// If the compiler is missing or refuses.
+pub fn compile_go(source: &str, flags: &[&str], output: &Path) -> Result<()> {
+    let go = find("go", "golang-1.19-go")?;
+    let source = root()?.join("tests").join(source);
+    let dir = output.parent().context("an output without a directory")?;
+    let finished = Command::new(go)
+        .arg("build")
+        .args(flags)
+        .arg("-o")
+        .arg(output)
+        .arg(&source)
+        .current_dir(dir)
+        .env("GOCACHE", dir.join("go-cache"))
+        .env("GO111MODULE", "off")
+        .env("CGO_ENABLED", "1")
+        .output()
+        .context("cannot start go")?;
+    let messages = String::from_utf8_lossy(&finished.stderr);
+    ensure!(finished.status.success(), "go refused {}:\n{messages}", source.display());
+    Ok(())
+}
+
 /// A program on PATH, or where Debian keeps those for root and its Go.
 ///
 /// # Errors

@@ -28,7 +28,10 @@ pub(crate) const TESTS: [Package; 12] = [
     ("nginx-light", "the proxy without frame pointers"),
     ("haproxy", "the second one, with its own pools"),
     ("caddy", "a Go proxy"),
-    ("golang-1.19-go", "`go tool pprof`, a reader of our pprof files that we did not write"),
+    (
+        "golang-1.19-go",
+        "target programs in Go; `go tool pprof`, a reader of our pprof files that we did not write",
+    ),
     ("nodejs", "code made at run time, with a symbol map"),
     ("wrk", "load"),
     ("bpftool", "run time of the kernel programs, as the kernel counts it"),

@@ -2,7 +2,9 @@
 //!
 //! The runtime needs the table for its stack traces, so that it is always there. Four layouts exist, told apart
 //! by their first word: Go 1.2, 1.16, 1.18 and 1.20. The functions' start addresses are kept in memory, names
-//! are read from the file when they are asked for.
+//! are read from the file when they are asked for. [`frames`] goes through what the runtime unwinds by.
+
+mod frames;
 
 use std::fs::File;
 
@@ -10,6 +12,8 @@ use ::object::elf;
 
 use super::elf::{Elf, Section};
 use super::read::{read_bytes, read_some, u32_at, u64_at};
+
+pub use frames::{GoFrames, GoFunction, GoKind, Step, Steps};
 
 /// Largest table accepted, in bytes: the largest Go programs have some tens of megabytes.
 const MAX_TABLE_BYTES: u64 = 256 * 1024 * 1024;
@@ -30,6 +34,7 @@ enum Layout {
     Go1_2,
     Go1_16,
     Go1_18,
+    Go1_20,
 }
 
 /// The table of one file.
@@ -41,6 +46,12 @@ pub struct GoTable {
     /// Pairs of start address and offset of the function's record, and at the end one more address.
     functions: Vec<u8>,
     n_functions: usize,
+    /// The unit of lengths of code.
+    quantum_bytes: u8,
+    /// Where the table starts.
+    table_file_offset: u64,
+    /// File offset that the offsets of frame sizes are relative to.
+    steps_file_offset: u64,
     /// File offset that the records' offsets are relative to.
     records_file_offset: u64,
     /// File offset that the names' offsets are relative to.
@@ -92,7 +103,7 @@ impl GoTable {
     /// In a position-independent program the address of the code is filled in by the loader: take it from
     /// elsewhere where the table has none.
     fn with_text(mut self, find: impl FnOnce() -> Option<u64>) -> Option<Self> {
-        if self.layout == Layout::Go1_18 && self.text_svma == 0 {
+        if self.layout.is_relative() && self.text_svma == 0 {
             self.text_svma = find().unwrap_or(0);
         }
         Some(self)
@@ -106,11 +117,12 @@ impl GoTable {
         }
         let word = |index: usize| u64_at(&header, RECOGNISED_BYTES.checked_add(index.checked_mul(8)?)?);
         let n_functions = word(0)?;
-        // From the table's start: names, list of functions, and what the list's record offsets count from.
-        let (names, list, records) = match layout {
-            Layout::Go1_2 => (0, 16, 0),
-            Layout::Go1_16 => (word(2)?, word(6)?, word(6)?),
-            Layout::Go1_18 => (word(3)?, word(7)?, word(7)?),
+        // From the table's start: names, frame sizes, list of functions, and what the list's record offsets count
+        // from.
+        let (names, steps, list, records) = match layout {
+            Layout::Go1_2 => (0, 0, 16, 0),
+            Layout::Go1_16 => (word(2)?, word(5)?, word(6)?, word(6)?),
+            Layout::Go1_18 | Layout::Go1_20 => (word(3)?, word(6)?, word(7)?, word(7)?),
         };
         let list_bytes =
             n_functions.checked_mul(2)?.checked_add(1)?.checked_mul(layout.list_field_bytes())?;
@@ -122,9 +134,12 @@ impl GoTable {
             read_bytes(file, table_offset.checked_add(list)?, list_bytes, MAX_FUNCTION_LIST_BYTES).ok()?;
         Some(Self {
             layout,
-            text_svma: if layout == Layout::Go1_18 { word(2)? } else { 0 },
+            text_svma: if layout.is_relative() { word(2)? } else { 0 },
             functions,
             n_functions: usize::try_from(n_functions).ok()?,
+            quantum_bytes: header.get(6).copied()?,
+            table_file_offset: table_offset,
+            steps_file_offset: table_offset.checked_add(steps)?,
             records_file_offset: table_offset.checked_add(records)?,
             names_file_offset: table_offset.checked_add(names)?,
             end_file_offset: table_offset.checked_add(size_bytes)?,
@@ -138,7 +153,7 @@ impl GoTable {
 
     fn list_field(&self, index: usize) -> Option<u64> {
         match self.layout {
-            Layout::Go1_18 => u32_at(&self.functions, index.checked_mul(4)?).map(u64::from),
+            Layout::Go1_18 | Layout::Go1_20 => u32_at(&self.functions, index.checked_mul(4)?).map(u64::from),
             Layout::Go1_2 | Layout::Go1_16 => u64_at(&self.functions, index.checked_mul(8)?),
         }
     }
@@ -149,7 +164,7 @@ impl GoTable {
         let name_field = self
             .records_file_offset
             .checked_add(record)?
-            .checked_add(if self.layout == Layout::Go1_18 { 4 } else { POINTER_BYTES })?;
+            .checked_add(if self.layout.is_relative() { 4 } else { POINTER_BYTES })?;
         let name = u32_at(&self.read(file, name_field, 4)?, 0)?;
         let name = u64::from(u32::try_from(name.cast_signed()).ok()?);
         let bytes = self.read(file, self.names_file_offset.checked_add(name)?, MAX_NAME_BYTES)?;
@@ -165,11 +180,13 @@ impl GoTable {
 }
 
 impl Layout {
+    /// Whether functions are listed by their offsets in the code, not by their addresses.
+    fn is_relative(self) -> bool {
+        matches!(self, Self::Go1_18 | Self::Go1_20)
+    }
+
     fn list_field_bytes(self) -> u64 {
-        match self {
-            Self::Go1_18 => 4,
-            Self::Go1_2 | Self::Go1_16 => POINTER_BYTES,
-        }
+        if self.is_relative() { 4 } else { POINTER_BYTES }
     }
 }
 
@@ -177,8 +194,8 @@ fn recognise(header: &[u8]) -> Option<Layout> {
     let layout = match u32_at(header, 0)? {
         0xffff_fffb => Layout::Go1_2,
         0xffff_fffa => Layout::Go1_16,
-        // 1.20 changed what this module does not read.
-        0xffff_fff0 | 0xffff_fff1 => Layout::Go1_18,
+        0xffff_fff0 => Layout::Go1_18,
+        0xffff_fff1 => Layout::Go1_20,
         _ => return None,
     };
     match header.get(4..RECOGNISED_BYTES)? {
@@ -369,6 +386,10 @@ mod tests {
                     let name = table.lookup(&file, at);
                     prop_assert!(name.as_ref().is_none_or(|name| name.len() <= 3 * MAX_NAME_BYTES), "{:?}", name);
                 }
+                let frames = table.frames(&file).expect("the file has it all");
+                let n_steps: usize = frames.functions().map(|function| function.steps().count()).sum();
+                // A step takes two bytes, and two functions may share theirs.
+                prop_assert!(n_steps <= NAMES.len() * bytes.len() / 2, "{} steps", n_steps);
             }
         }
     }

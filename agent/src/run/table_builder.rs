@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    object::{Elf, ObjectFile},
+    object::{Elf, GoTable, ObjectFile},
     process::FileId,
     table_cache::{self, CacheCounts, TableCache},
     table_op::FileUnwinding,
@@ -131,7 +131,7 @@ fn work(
     }
 }
 
-/// Go's compiler keeps a frame pointer in every function (since 1.7), and describes none of them in `.eh_frame`.
+/// Go's compiler keeps a frame pointer in every function (since 1.7), which leads out of those that switch stacks.
 fn is_go(object: &ObjectFile) -> bool {
-    Elf::parse(&object.file).is_ok_and(|elf| elf.section(".gopclntab").is_some())
+    Elf::parse(&object.file).is_ok_and(|elf| GoTable::of(&elf).is_some())
 }

@@ -5,15 +5,18 @@ use ::object::elf;
 use super::{
     compact::{Table, pack},
     error::UnwindError,
+    gathered::Gathered,
+    go,
     key::TableKey,
-    rows::{CodeSegment, FrameSection, SectionKind, unwind_rows},
+    rows::{CodeSegment, FrameSection, SectionKind, add_section},
 };
-use crate::object::{Elf, ObjectFile};
+use crate::object::{Elf, GoTable, ObjectFile};
 
 /// Largest section read. Envoy's has 10 MiB.
 const MAX_SECTION_BYTES: u64 = 256 << 20;
 
-/// Builds the table of a file from its `.eh_frame`, or where that describes no function, its `.debug_frame`.
+/// Builds the table of a file from its `.eh_frame`, or where that describes no function, its `.debug_frame`. In a
+/// Go program those describe its C code, if anything; the table of its runtime describes the rest.
 pub fn build(object: &ObjectFile) -> Result<Table, UnwindError> {
     build_or(object, |_| None)
 }
@@ -28,23 +31,39 @@ pub fn build_or(
         return Err(UnwindError::Machine { machine: elf.machine });
     }
     let code = code_segments(&elf);
-    for (name, kind) in [(".eh_frame", SectionKind::EhFrame), (".debug_frame", SectionKind::DebugFrame)] {
-        let Some(bytes) = section_bytes(&elf, name)? else { continue };
-        let svma = |name| elf.section(name).map(|section| section.svma);
-        let section = FrameSection {
-            kind,
-            bytes: &bytes,
-            svma: svma(name).unwrap_or_default(),
-            text_svma: svma(".text"),
-            got_svma: svma(".got"),
-        };
-        let key = TableKey::of(&section, &code);
-        if let Some(table) = known(key) {
-            return Ok(table);
+    let go = GoTable::of(&elf);
+    let sections: &[_] = match go {
+        // Go's `.debug_frame` knows neither roots nor switches of the stack.
+        Some(_) => &[(".eh_frame", SectionKind::EhFrame)],
+        None => &[(".eh_frame", SectionKind::EhFrame), (".debug_frame", SectionKind::DebugFrame)],
+    };
+    for &(name, kind) in sections {
+        let mut gathered = Gathered::new(&code);
+        let mut key = None;
+        if let Some(bytes) = section_bytes(&elf, name)? {
+            let svma = |name| elf.section(name).map(|section| section.svma);
+            let section = FrameSection {
+                kind,
+                bytes: &bytes,
+                svma: svma(name).unwrap_or_default(),
+                text_svma: svma(".text"),
+                got_svma: svma(".got"),
+            };
+            // A name says what a table is made from; what Go's own table adds is not in it.
+            if go.is_none() {
+                key = Some(TableKey::of(&section, &code));
+                if let Some(table) = key.and_then(&mut known) {
+                    return Ok(table);
+                }
+            }
+            add_section(&mut gathered, &section)?;
         }
-        let rows = unwind_rows(&section, &code)?;
+        if let Some(go) = &go {
+            go::add_functions(&mut gathered, go, &object.file)?;
+        }
+        let rows = gathered.finish()?;
         if !rows.rows.is_empty() {
-            return Ok(Table { key: Some(key), ..pack(&rows)? });
+            return Ok(Table { key, ..pack(&rows)? });
         }
     }
     Err(UnwindError::Absent)

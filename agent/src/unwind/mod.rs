@@ -2,8 +2,10 @@
 //!
 //! Call frame information goes one way: [`build`] reads the section of an ELF file, [`entries`] finds the
 //! descriptions in it, [`rows`] runs them ([`rule`] and [`expression`] turn what DWARF says into a rule of eight
-//! bytes), [`order`] makes one list of all functions, and [`compact`] packs it. [`lookup`] reads the packed form
-//! back. [`key`] names what a table is made from, and [`stored`] is a table as bytes. Everything from the bytes on is pure, and total: a file is hostile until it has been read.
+//! bytes). Go has a table of its own instead, which [`go`] reads. [`gathered`] takes in the rows of all functions,
+//! [`order`] makes one list of them, and [`compact`] packs it. [`lookup`] reads the packed form back. [`key`] names
+//! what a table is made from, and [`stored`] is a table as bytes. Everything from the bytes on is pure, and total: a
+//! file is hostile until it has been read.
 
 pub mod build;
 pub mod compact;
@@ -12,6 +14,8 @@ mod entries;
 pub mod error;
 mod expression;
 mod functions;
+mod gathered;
+mod go;
 mod key;
 pub mod lookup;
 mod order;

@@ -9,17 +9,14 @@ use gimli::{
 };
 
 use super::{
-    dictionary::Dictionary,
     entries::{Entries, Entry},
     error::UnwindError,
     functions::Functions,
-    order::{self, Function},
+    gathered::Gathered,
     rule::{Unsupported, rule_of},
 };
 use abi::unwind::{MAX_ROWS_PER_FILE, UnwindRule};
 
-/// Functions of a file, at most. Envoy has 240,267.
-const MAX_FUNCTIONS: usize = 1 << 22;
 /// Bytes of entries run for one file, at most, as a multiple of the section's own. What functions share is run
 /// again for each of them, so a small section could ask for much; honest ones stay below twice their size.
 const MAX_WORK_FACTOR: usize = 4;
@@ -111,16 +108,23 @@ pub struct Rows {
 
 /// Runs every description of a section.
 pub fn unwind_rows(section: &FrameSection<'_>, code: &[CodeSegment]) -> Result<Rows, UnwindError> {
+    let mut gathered = Gathered::new(code);
+    add_section(&mut gathered, section)?;
+    gathered.finish()
+}
+
+/// Runs every description of a section, beside what is gathered already.
+pub(super) fn add_section(gathered: &mut Gathered, section: &FrameSection<'_>) -> Result<(), UnwindError> {
     match section.kind {
         SectionKind::EhFrame => {
             let mut parsed = EhFrame::new(section.bytes, LittleEndian);
             parsed.set_address_size(8);
-            Collector::new(parsed, section, code).collect(section)
+            Collector::new(gathered, parsed, section).collect(section)
         }
         SectionKind::DebugFrame => {
             let mut parsed = DebugFrame::new(section.bytes, LittleEndian);
             parsed.set_address_size(8);
-            Collector::new(parsed, section, code).collect(section)
+            Collector::new(gathered, parsed, section).collect(section)
         }
     }
 }
@@ -134,27 +138,20 @@ impl UnwindContextStorage<usize> for Storage {
     type Stack = Box<[UnwindTableRow<usize, Self>; MAX_REMEMBERED]>;
 }
 
-struct Collector<'section, Section> {
+struct Collector<'into, 'section, Section> {
+    gathered: &'into mut Gathered,
     section: Section,
     bases: BaseAddresses,
-    /// By address.
-    code: Vec<CodeSegment>,
     shared: HashMap<usize, CommonInformationEntry<Bytes<'section>>>,
     work_bytes: usize,
     max_work_bytes: usize,
-    dictionary: Dictionary,
-    functions: Vec<Function>,
-    rows: Vec<Row>,
-    /// Rows that the descriptions have gone through so far.
-    n_run: usize,
-    losses: Losses,
 }
 
-impl<'section, Section> Collector<'section, Section>
+impl<'into, 'section, Section> Collector<'into, 'section, Section>
 where
     Section: UnwindSection<Bytes<'section>>,
 {
-    fn new(parsed: Section, section: &FrameSection<'section>, code: &[CodeSegment]) -> Self {
+    fn new(gathered: &'into mut Gathered, parsed: Section, section: &FrameSection<'section>) -> Self {
         let mut bases = BaseAddresses::default().set_eh_frame(section.svma);
         if let Some(svma) = section.text_svma {
             bases = bases.set_text(svma);
@@ -162,12 +159,10 @@ where
         if let Some(svma) = section.got_svma {
             bases = bases.set_got(svma);
         }
-        let mut code = code.to_vec();
-        code.sort_by_key(|segment| segment.svma);
         Self {
+            gathered,
             section: parsed,
             bases,
-            code,
             shared: HashMap::new(),
             work_bytes: 0,
             max_work_bytes: section
@@ -175,34 +170,17 @@ where
                 .len()
                 .saturating_mul(MAX_WORK_FACTOR)
                 .saturating_add(SPARE_WORK_BYTES),
-            dictionary: Dictionary::new(),
-            functions: Vec::new(),
-            rows: Vec::new(),
-            n_run: 0,
-            losses: Losses::default(),
         }
     }
 
-    fn collect(mut self, section: &FrameSection<'section>) -> Result<Rows, UnwindError> {
+    fn collect(mut self, section: &FrameSection<'section>) -> Result<(), UnwindError> {
         let mut context = UnwindContext::<usize, Storage>::new_in();
         let mut entries = Entries::new(section.bytes, section.kind);
         for entry in entries.by_ref() {
             self.add_entry(entry, &mut context)?;
         }
-        self.losses.is_truncated = entries.is_truncated();
-        let n_functions = self.functions.len();
-        let (rows, n_duplicate) = order::one_list(&mut self.functions, &self.rows);
-        if rows.len() > MAX_ROWS_PER_FILE {
-            return Err(UnwindError::TooManyRows { limit: MAX_ROWS_PER_FILE });
-        }
-        self.losses.n_duplicate = n_duplicate;
-        Ok(Rows {
-            rows,
-            rules: self.dictionary.into_rules(),
-            n_functions: u32::try_from(n_functions).unwrap_or(u32::MAX),
-            functions: Functions::new(self.functions.iter().map(|function| function.start..function.end)),
-            losses: self.losses,
-        })
+        self.gathered.losses.is_truncated |= entries.is_truncated();
+        Ok(())
     }
 
     fn add_entry(
@@ -211,14 +189,14 @@ where
         context: &mut UnwindContext<usize, Storage>,
     ) -> Result<(), UnwindError> {
         let Some(function) = self.read(entry) else {
-            self.losses.n_unreadable = self.losses.n_unreadable.saturating_add(1);
+            self.gathered.losses.n_unreadable = self.gathered.losses.n_unreadable.saturating_add(1);
             return Ok(());
         };
         if function.len() == 0 {
             return Ok(());
         }
-        let Some((start, end)) = self.place(function.initial_address(), function.len()) else {
-            self.losses.n_outside_code = self.losses.n_outside_code.saturating_add(1);
+        let Some((start, end)) = self.gathered.place(function.initial_address(), function.len()) else {
+            self.gathered.losses.n_outside_code = self.gathered.losses.n_outside_code.saturating_add(1);
             return Ok(());
         };
         let work_bytes = entry.size_bytes.saturating_add(function.cie().entry_len());
@@ -226,21 +204,9 @@ where
         if self.work_bytes > self.max_work_bytes {
             return Err(UnwindError::TooMuchWork { limit_bytes: self.max_work_bytes });
         }
-        if self.functions.len() >= MAX_FUNCTIONS {
-            return Err(UnwindError::TooManyFunctions { limit: MAX_FUNCTIONS });
-        }
-        let first_row = self.rows.len();
+        self.gathered.begin()?;
         self.run(&function, start, end, context);
-        if self.n_run > MAX_ROWS_PER_FILE {
-            return Err(UnwindError::TooManyRows { limit: MAX_ROWS_PER_FILE });
-        }
-        self.functions.push(Function {
-            start,
-            end,
-            first_row: u32::try_from(first_row).unwrap_or(u32::MAX),
-            n_rows: u32::try_from(self.rows.len().saturating_sub(first_row)).unwrap_or(u32::MAX),
-        });
-        Ok(())
+        self.gathered.end(start, end)
     }
 
     fn read(&mut self, entry: Entry) -> Option<FrameDescriptionEntry<Bytes<'section>>> {
@@ -261,18 +227,6 @@ where
         function.ok().filter(|function| function.cie().address_size() == 8)
     }
 
-    /// Where in the file a function starts and ends, cut where its segment does.
-    fn place(&self, svma: u64, size_bytes: u64) -> Option<(u32, u32)> {
-        let after = self.code.partition_point(|segment| segment.svma <= svma);
-        let segment = self.code.get(after.checked_sub(1)?)?;
-        let within = svma.checked_sub(segment.svma)?;
-        let room_bytes = segment.size_bytes.checked_sub(within).filter(|&bytes| bytes > 0)?;
-        let start = segment.file_offset.checked_add(within)?;
-        let end = start.checked_add(size_bytes.min(room_bytes))?.min(u32::MAX.into());
-        let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-        (start < end).then_some((start, end))
-    }
-
     /// Adds the rows of one function: the first at `start`, all of them before `end`. Stops where there are more
     /// than any table can hold.
     fn run(
@@ -287,12 +241,11 @@ where
         let size_bytes = end.saturating_sub(start);
         // Where the next row starts, from the start of the function.
         let mut at: u32 = 0;
-        let mut rule_before = None;
         let Ok(mut table) = function.rows(&self.section, &self.bases, context) else {
             return self.broken(start);
         };
-        while at < size_bytes && self.n_run <= MAX_ROWS_PER_FILE {
-            self.n_run = self.n_run.saturating_add(1);
+        while at < size_bytes && self.gathered.n_run <= MAX_ROWS_PER_FILE {
+            self.gathered.n_run = self.gathered.n_run.saturating_add(1);
             let row = match table.next_row() {
                 Ok(Some(row)) => row,
                 Ok(None) => return,
@@ -306,18 +259,14 @@ where
                 }
                 return;
             }
-            let rule = self.dictionary.number_of(rule_of(row, &self.section, encoding, is_signal));
-            if rule_before.replace(rule) != Some(rule) {
-                self.rows.push(Row { file_offset: start.saturating_add(at), rule });
-            }
+            self.gathered.push(start.saturating_add(at), rule_of(row, &self.section, encoding, is_signal));
             at = u32::try_from(next).unwrap_or(u32::MAX);
         }
     }
 
     /// Nothing is known from here on to the end of the function.
     fn broken(&mut self, file_offset: u32) {
-        self.losses.n_broken = self.losses.n_broken.saturating_add(1);
-        let rule = self.dictionary.number_of(Unsupported::BrokenDescription.rule());
-        self.rows.push(Row { file_offset, rule });
+        self.gathered.losses.n_broken = self.gathered.losses.n_broken.saturating_add(1);
+        self.gathered.push(file_offset, Unsupported::BrokenDescription.rule());
     }
 }
