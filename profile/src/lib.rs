@@ -23,6 +23,7 @@
 
 pub mod encode;
 pub mod hotspots;
+pub mod trend;
 
 mod frames;
 mod meta;
