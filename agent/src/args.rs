@@ -19,6 +19,9 @@ pub enum Subcommands {
     /// Record where processes spend their CPU time, and write a flamegraph
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Watch the memory of processes: trend, limit, and whether it leaks
+    #[command(after_help = MEMORY_EXAMPLES)]
+    Memory(MemoryArgs),
     /// Tell what this host allows, what is missing, and the command that mends it
     Doctor(DoctorArgs),
     /// Print how the functions of a file are unwound, and what its table costs
@@ -150,6 +153,65 @@ pub enum ReportForm {
     None,
 }
 
+const MEMORY_EXAMPLES: &str = "\
+Examples:
+  agent memory --pid $(pgrep -o nginx)              nginx and all its workers, until Ctrl-C
+  agent memory --pid 4711 -d 10m --report json      for programs
+  agent memory --pid 4711 --snapshot before         and `kill -USR1` of the agent for before-1, before-2, ...
+  agent memory compare before.memory.json before-1.memory.json
+
+Exit status: 0 when a report was written, whatever its verdict; 1 for an error; 2 for wrong usage.
+Processes of other users need root or CAP_SYS_PTRACE for PSS and for snapshots.";
+
+/// `agent memory`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct MemoryArgs {
+    /// What else can be done.
+    #[command(subcommand)]
+    pub command: Option<MemoryCommand>,
+    /// Process to watch, with its children; may be given more than once
+    #[arg(short, long = "pid", value_name = "PID", required = true)]
+    pub pids: Vec<u32>,
+    /// Leave out children of the processes given, present and future
+    #[arg(long)]
+    pub no_children: bool,
+    /// Time between two readings: 100ms, 1s, 1m
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = parse_interval, allow_hyphen_values = true)]
+    pub interval: Duration,
+    /// How long to watch: 30s, 10m, 2h [default: until Ctrl-C, or until the processes end]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    pub duration: Option<Duration>,
+    /// Write a snapshot with all mappings to NAME.memory.json at the start; SIGUSR1 writes NAME-1, NAME-2, ...
+    #[arg(long, value_name = "NAME", value_parser = parse_label)]
+    pub snapshot: Option<String>,
+    /// Directory of snapshots
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub snapshot_dir: PathBuf,
+    /// What to say at the end, on stdout
+    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+    pub report: ReportForm,
+}
+
+/// What else `agent memory` can do.
+#[derive(Debug, Subcommand)]
+pub enum MemoryCommand {
+    /// Tell what lies between two snapshots
+    Compare(CompareArgs),
+}
+
+/// `agent memory compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The first snapshot
+    pub before: PathBuf,
+    /// The second
+    pub after: PathBuf,
+    /// Form of the comparison
+    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+    pub report: ReportForm,
+}
+
 /// `agent unwind`.
 #[derive(Debug, Args)]
 pub struct UnwindArgs {
@@ -202,6 +264,26 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration that readings can keep to.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        interval if interval < Duration::from_millis(10) => Err("must be at least 10ms".into()),
+        interval => Ok(interval),
+    }
+}
+
+/// The name of a snapshot becomes that of a file.
+fn parse_label(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 100 || text.starts_with('.') || !text.chars().all(is_plain) {
+        return Err(
+            "must be letters, digits, `-`, `_` and `.`, at most 100 bytes: it becomes the name of a file"
+                .into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 /// Hexadecimal, with or without 0x.
 fn parse_address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
@@ -225,7 +307,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Format, parse_duration, parse_size};
+    use super::{Cli, Format, parse_duration, parse_interval, parse_label, parse_size};
     use clap::CommandFactory as _;
     use std::{path::Path, time::Duration};
 
@@ -242,6 +324,17 @@ mod tests {
         for text in ["0", "0s", "", "s", "-5", "5 s", "1e9", "5d", "1.2.3s", "99999999999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}: {:?}", parse_duration(text));
         }
+    }
+
+    #[test]
+    fn the_name_of_a_snapshot_is_that_of_a_file_in_its_directory() {
+        for text in ["before", "nginx-1.24_b"] {
+            assert_eq!(parse_label(text).as_deref(), Ok(text));
+        }
+        for text in ["", ".", "..", "a/b", "../a", "a b", "a\0", &"a".repeat(101)] {
+            assert!(parse_label(text).is_err(), "{text}");
+        }
+        assert!(parse_interval("9ms").is_err() && parse_interval("10ms").is_ok());
     }
 
     #[test]

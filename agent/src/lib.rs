@@ -12,6 +12,7 @@ pub mod clock;
 pub mod commands;
 pub mod decode;
 pub mod kernel;
+pub mod memory;
 pub mod object;
 pub mod process;
 pub mod procfs;

@@ -23,6 +23,7 @@
 
 pub mod encode;
 pub mod hotspots;
+pub mod memory;
 pub mod trend;
 
 mod frames;
@@ -47,3 +48,4 @@ pub use report_text::{TextStyle, write_text};
 pub use samples::{Process, ProcessHandle, Sample, Thread, ThreadHandle, ValueType, WrongValueCount};
 pub use stacks::StackHandle;
 pub use strings::{MAX_TEXT_BYTES, StrId};
+pub use units::bytes_text;

@@ -21,10 +21,11 @@ const NUMBERS_CHARS: usize = 29;
 /// From this share on, a row is coloured: it is worth a look.
 const HOT_PERCENT: f64 = 10.0;
 
-const BOLD: &str = "\x1b[1m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const RESET: &str = "\x1b[0m";
+pub(crate) const BOLD: &str = "\x1b[1m";
+pub(crate) const RED: &str = "\x1b[31m";
+pub(crate) const GREEN: &str = "\x1b[32m";
+pub(crate) const YELLOW: &str = "\x1b[33m";
+pub(crate) const RESET: &str = "\x1b[0m";
 
 /// How the report looks. The default suits a file: no colour, nothing cut.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -216,12 +217,12 @@ impl Styled<'_> {
 }
 
 /// A name may hold what moves the cursor of a terminal, or worse.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// `text` in at most `max_chars`, less its middle: beginnings tell the module, ends tell the function.
-fn cut(text: &str, max_chars: usize) -> String {
+pub(crate) fn cut(text: &str, max_chars: usize) -> String {
     let n_chars = n_chars(text);
     if n_chars <= max_chars {
         return text.to_owned();

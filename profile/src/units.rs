@@ -11,7 +11,8 @@ pub(crate) fn time_text(ns: u64) -> String {
 }
 
 /// `512 B`, `58.0 MiB`.
-pub(crate) fn bytes_text(bytes: u64) -> String {
+#[must_use]
+pub fn bytes_text(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
@@ -21,6 +22,16 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
         MIB..GIB => scaled(bytes, 1_048_576.0, "MiB"),
         _ => scaled(bytes, 1_073_741_824.0, "GiB"),
     }
+}
+
+/// `+58.0 MiB`, `-512 B`, `0 B`.
+pub(crate) fn change_text(bytes: i64) -> String {
+    let sign = match bytes {
+        0 => "",
+        1.. => "+",
+        _ => "-",
+    };
+    format!("{sign}{}", bytes_text(bytes.unsigned_abs()))
 }
 
 /// `part` of `whole` as a percentage; 0 of nothing.
@@ -42,5 +53,7 @@ mod tests {
         assert_eq!(times, ["0 ns", "740 ns", "5.8 us", "20.0 ms", "5.0 s", "18446744073.7 s"]);
         let sizes = [0, 1023, 1024, 60_817_408, 3 << 30].map(bytes_text);
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "58.0 MiB", "3.0 GiB"]);
+        let changes = [0, 1024, -512, i64::MIN].map(change_text);
+        assert_eq!(changes, ["0 B", "+1.0 KiB", "-512 B", "-8589934592.0 GiB"]);
     }
 }

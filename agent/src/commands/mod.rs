@@ -2,6 +2,8 @@
 
 mod cache;
 pub mod doctor;
+pub mod memory;
+mod memory_live;
 pub mod record;
 pub mod unwind;
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Columns of the report when it is piped: C++ names pass a thousand characters, and JSON has them whole.
-const PIPED_WIDTH: usize = 140;
+pub(super) const PIPED_WIDTH: usize = 140;
 
 /// How long to record when nothing says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ fn targets(args: &RecordArgs) -> anyhow::Result<(Targets, String)> {
 
 /// The first SIGINT or SIGTERM ends the recording early; the second ends the agent, and with it everything
 /// that the kernel holds for it.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         let install = || {
@@ -280,7 +280,7 @@ fn unwind_tables(recording: &Recording) -> UnwindTables {
     }
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".into(), |name| name.trim().into())
 }
@@ -336,7 +336,7 @@ fn report(
 }
 
 /// Columns of the terminal.
-fn terminal_width() -> usize {
+pub(super) fn terminal_width() -> usize {
     // SAFETY: all-zero is a valid winsize, and the call fills it or leaves it.
     let columns = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();

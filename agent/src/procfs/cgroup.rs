@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Largest /proc/self/mountinfo read, in bytes: hosts with thousands of containers have some megabytes.
-const MAX_MOUNTINFO_BYTES: u64 = 32 * 1024 * 1024;
+pub(super) const MAX_MOUNTINFO_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A control group as the kernel programs see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn parse_mount(line: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// mountinfo writes space, tab, newline and backslash as `\` and three octal digits.
-fn unescape_octal(text: &[u8]) -> Vec<u8> {
+pub(super) fn unescape_octal(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -159,7 +159,7 @@ fn unescape_octal(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn bytes_to_path(bytes: Vec<u8>) -> PathBuf {
+pub(super) fn bytes_to_path(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 

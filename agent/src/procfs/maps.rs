@@ -171,7 +171,12 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> 
     Ok(if rest_bytes == 0 { Line::Whole } else { Line::Cut })
 }
 
-fn parse_line(line: &[u8]) -> Option<MapsEntry> {
+/// Reads one line, or what is kept of a longer one; false at the end.
+pub(super) fn read_line_whole_or_cut(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    Ok(!matches!(read_line(reader, line)?, Line::End))
+}
+
+pub(super) fn parse_line(line: &[u8]) -> Option<MapsEntry> {
     let (range, rest) = next_field(line)?;
     let (permissions, rest) = next_field(rest)?;
     let (file_offset, rest) = next_field(rest)?;

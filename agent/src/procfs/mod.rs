@@ -5,7 +5,10 @@
 
 pub mod cgroup;
 pub mod maps;
+pub mod memory;
+pub mod memory_group;
 pub mod root;
+pub mod smaps;
 pub mod stat;
 pub mod status;
 pub mod tasks;
@@ -15,8 +18,13 @@ const MAX_SMALL_FILE_BYTES: u64 = 64 * 1024;
 
 /// Reads a small /proc file, up to [`MAX_SMALL_FILE_BYTES`].
 fn read_small(path: &str) -> std::io::Result<Vec<u8>> {
+    read_at_most(path, MAX_SMALL_FILE_BYTES)
+}
+
+/// Reads the first `max_bytes` of a file.
+fn read_at_most(path: &str, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_SMALL_FILE_BYTES).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(max_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,0 +1,16 @@
+//! Watching the memory of processes, from /proc and control group files alone: nothing is loaded into the kernel.
+//!
+//! [`watch`] reads a tree of processes on a timer and keeps bounded histories; [`report`] makes of them what
+//! `profile::memory` says for people and programs; [`chart`] draws one while the watch goes on.
+
+pub mod chart;
+pub mod report;
+
+mod budget;
+mod group;
+mod snapshot;
+mod tree;
+mod watch;
+
+pub use tree::TreeError;
+pub use watch::{Options, Sight, Stop, Watch, watch};
