@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Result, bail};
 
 use crate::{
-    bench::nginx::{Load, Nginx},
+    bench::nginx::Nginx,
     shell::{self, Workspace, is_root},
 };
 
@@ -22,7 +22,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let agent = workspace.release_agent()?;
     let picture = workspace.target.join("nginx.svg");
     let nginx = Nginx::start()?;
-    let load = Load::start(RECORD_TIME + MARGIN)?;
+    let load = nginx.load(RECORD_TIME + MARGIN)?;
     shell::run(
         Command::new(agent)
             .args(["record", "--pid", &nginx.pid().to_string()])

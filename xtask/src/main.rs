@@ -5,6 +5,7 @@ mod bench;
 mod bless;
 mod demo;
 mod ebpf;
+mod fetch;
 mod packages;
 mod process;
 mod shell;

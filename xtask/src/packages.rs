@@ -40,6 +40,24 @@ pub(crate) const TESTS: [Package; 12] = [
     ("python3", "fetches Envoy, which Debian does not have"),
 ];
 
+/// What building Pingora takes besides a Rust compiler.
+pub(crate) const PINGORA: [Package; 3] = [
+    ("cmake", "builds zlib-ng, which Pingora links"),
+    ("make", "called by cmake"),
+    ("g++", "asked for by cmake"),
+];
+
+/// What measurements take besides what tests take: other profilers, more proxies.
+pub(crate) const BENCH: [Package; 7] = [
+    ("linux-perf", "a profiler that copies stacks"),
+    ("bpftrace", "a profiler that has the kernel walk frame pointers"),
+    ("varnish", "a cache in front of a server"),
+    ("squid", "the same, in C++"),
+    ("h2o", "a proxy without frame pointers"),
+    ("nghttp2-proxy", "nghttpx, a proxy in C++"),
+    ("util-linux", "chrt and taskset"),
+];
+
 /// Installs what is missing; says so and does nothing when all is there.
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();

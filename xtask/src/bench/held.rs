@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 
 /// `BPF_PROG_TYPE_PERF_EVENT` in linux/bpf.h.
 const PERF_EVENT: u64 = 7;
+/// `BPF_MAP_TYPE_RINGBUF` in linux/bpf.h.
+const RINGBUF: u64 = 27;
 
 /// A program, with counters that only grow (zero unless [`super::bpf_stats::StatsOn`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub(super) struct Held {
     pub(super) programs: Vec<Program>,
     /// Maps, type information and links.
     pub(super) n_others: usize,
+    /// IDs of the ring buffers among them.
+    pub(super) rings: Vec<u64>,
 }
 
 pub(super) fn by(pid: u32) -> Result<Held> {
@@ -76,7 +80,12 @@ fn parse(texts: &[String]) -> Held {
             Some(program) => held.programs.push(program),
             None => held.n_others += usize::from(is_other(text)),
         }
+        if field(text, "map_type:") == Some(RINGBUF) {
+            held.rings.extend(field(text, "map_id:"));
+        }
     }
+    held.rings.sort_unstable();
+    held.rings.dedup();
     held.programs.sort_by_key(|program| program.id);
     // One program can be open more than once.
     held.programs.dedup_by_key(|program| program.id);
@@ -133,7 +142,7 @@ mod tests {
             },
         ];
         let held = parse(&texts);
-        assert_eq!(held, Held { programs, n_others: 2 });
+        assert_eq!(held, Held { programs, n_others: 2, rings: vec![9] });
         let samplers: Vec<u64> = held.programs.iter().filter(|it| it.is_sampler()).map(|it| it.id).collect();
         assert_eq!(samplers, [434]);
     }

@@ -57,7 +57,7 @@ struct Value {
 
 pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     let installed: Vec<Installed> =
-        PROFILERS.iter().map(|profiler| profiler.find(plan)).collect::<Result<_>>()?;
+        PROFILERS.iter().map(|profiler| profiler.find(workspace, plan)).collect::<Result<_>>()?;
     let dir = workspace.target.join("programs");
     let built = xtask::programs::build_all(&workspace.root, &dir)?;
     let _stats = StatsOn::new()?;

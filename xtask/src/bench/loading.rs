@@ -63,8 +63,8 @@ struct Row {
     load_ms: Vec<f64>,
 }
 
-pub(super) fn table(_: &Workspace, plan: &Plan) -> Result<String> {
-    let agent = AGENT.find(plan)?;
+pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
+    let agent = AGENT.find(workspace, plan)?;
     // Without the kernel's count, nothing tells that a program has run.
     let _stats = StatsOn::new()?;
     let mut sleep = Command::new("sleep");
@@ -164,7 +164,7 @@ mod tests {
     fn held(ids: &[u64], n_others: usize) -> Held {
         let program =
             |id: &u64| Program { id: *id, kind: 7, runs: Runs::default(), verified_instructions: None };
-        Held { programs: ids.iter().map(program).collect(), n_others }
+        Held { programs: ids.iter().map(program).collect(), n_others, ..Held::default() }
     }
 
     #[test]

@@ -8,17 +8,23 @@ mod child;
 mod cost;
 mod held;
 mod kernel_cost;
+mod load;
 mod loading;
 mod machine;
 mod markers;
 mod median;
 pub(crate) mod nginx;
+mod peers;
 mod profiler;
+mod proxies;
 mod recording;
+mod ring;
+mod servers;
 mod session;
 mod stacks;
 mod target_load;
 mod usage;
+mod whole_host;
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -60,11 +66,14 @@ struct Measurement {
     table: fn(&Workspace, &Plan) -> Result<String>,
 }
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 7] = [
     Measurement { name: "kernel-cost", table: kernel_cost::table },
     Measurement { name: "recording-nginx", table: recording::table },
     Measurement { name: "programs", table: loading::table },
     Measurement { name: "target-load", table: target_load::table },
+    Measurement { name: "peers", table: peers::table },
+    Measurement { name: "proxies", table: proxies::table },
+    Measurement { name: "whole-host", table: whole_host::table },
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -78,7 +87,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     let agent = match &args.agent {
-        Some(agent) => agent.clone(),
+        // Not every profiler is started from here.
+        Some(agent) => agent.canonicalize().with_context(|| format!("no agent at `{}`", agent.display()))?,
         None => workspace.release_agent()?,
     };
     let plan = Plan { n_rounds: args.rounds, run_time: Duration::from_secs(args.seconds), agent };

@@ -1,4 +1,4 @@
-//! A real nginx with its own configuration in a directory of its own, and wrk to keep it busy.
+//! A real nginx with its own configuration in a directory of its own.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::child::ends_with_us;
+use super::{child::ends_with_us, load::Load};
 use crate::{
     process::Running,
     shell::{find_program, output},
@@ -60,6 +60,11 @@ impl Nginx {
         self.running.pid()
     }
 
+    /// Keeps it busy with the larger file.
+    pub(crate) fn load(&self, run_time: Duration) -> Result<Load> {
+        Load::start(&format!("http://{ADDRESS}/large.txt"), run_time)
+    }
+
     pub(crate) fn worker_pid(&self) -> Result<u32> {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         let children = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
@@ -89,64 +94,8 @@ fn write_files(prefix: &Path) -> std::io::Result<()> {
     fs::write(prefix.join("nginx.conf"), config)
 }
 
-/// Load that ends by itself.
-pub(crate) struct Load {
-    running: Running,
-    out: tempfile::NamedTempFile,
-    run_time: Duration,
-}
-
-impl Load {
-    pub(crate) fn start(run_time: Duration) -> Result<Self> {
-        let wrk = find_program("wrk").context("no wrk: install Debian's wrk")?;
-        let out = tempfile::NamedTempFile::new().context("cannot create a file for the output of wrk")?;
-        let stdout = out.reopen().context("cannot open the output of wrk")?;
-        let mut command = Command::new(wrk);
-        command
-            .args(["-t", "1", "-c", "8", "-H", "Accept-Encoding: gzip", "-d"])
-            .arg(format!("{}s", run_time.as_secs().max(1)))
-            .arg(format!("http://{ADDRESS}/large.txt"))
-            .stdin(Stdio::null())
-            .stdout(stdout);
-        ends_with_us(&mut command, libc::SIGTERM);
-        Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
-    }
-
-    /// Waits for the end and returns the requests per second that wrk saw.
-    pub(crate) fn requests_per_s(mut self) -> Result<f64> {
-        let status = self.running.wait(self.run_time + Duration::from_secs(10))?;
-        let text = fs::read_to_string(self.out.path()).context("cannot read the output of wrk")?;
-        if !status.success() {
-            bail!("wrk failed ({status}): {}", text.trim());
-        }
-        parse_wrk(&text).with_context(|| format!("wrk printed no rate, or saw errors: {}", text.trim()))
-    }
-}
-
-/// A run in which requests failed measures something else.
-fn parse_wrk(text: &str) -> Option<f64> {
-    if text.contains("Non-2xx") || text.contains("Socket errors") {
-        return None;
-    }
-    text.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
-}
-
 /// Version of nginx, for the line under a table.
 pub(crate) fn version() -> Result<String> {
     let nginx = find_program("nginx").context("no nginx")?;
     output(Command::new("sh").args(["-c", "\"$1\" -v 2>&1", "sh"]).arg(nginx)).map(|it| it.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_read_and_a_run_with_errors_has_none() {
-        let good =
-            "Running 2s test\n  4 requests in 2.00s, 1MB read\nRequests/sec:  34567.89\nTransfer/sec: 1MB\n";
-        assert_eq!(parse_wrk(good), Some(34567.89));
-        assert_eq!(parse_wrk(&format!("{good}  Non-2xx or 3xx responses: 3\n")), None);
-        assert_eq!(parse_wrk("unable to connect"), None);
-    }
 }

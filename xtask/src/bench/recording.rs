@@ -11,7 +11,7 @@ use super::{
     cost,
     held::Runs,
     median::spread,
-    nginx::{self, Load, Nginx},
+    nginx::{self, Nginx},
     profiler::{AGENT, Installed, Sampled},
     session::Session,
     usage,
@@ -71,18 +71,17 @@ const LINES: [Line; 12] = [
     ("tables in the kernel, MiB", 1, |it| it.told.table_mib),
 ];
 
-pub(super) fn table(_: &Workspace, plan: &Plan) -> Result<String> {
-    let agent = AGENT.find(plan)?;
+pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
+    let agent = AGENT.find(workspace, plan)?;
     let _stats = StatsOn::new()?;
     let nginx = Nginx::start()?;
     let mut alone = Vec::new();
     let mut recorded = FREQUENCIES_HZ.map(|_| Vec::new());
     for round in 1..=plan.n_rounds {
         for (frequency_hz, recorded) in FREQUENCIES_HZ.into_iter().zip(&mut recorded) {
-            let rate = Load::start(plan.run_time)?.requests_per_s()?;
+            let rate = nginx.load(plan.run_time)?.requests_per_s()?;
             alone.push(rate);
-            let sampled = Sampled { pid: nginx.pid(), frequency_hz };
-            let run = record(&agent, sampled, plan, rate)
+            let run = record(&agent, &nginx, frequency_hz, plan, rate)
                 .with_context(|| format!("recording at {frequency_hz} Hz"))?;
             println!(
                 "  round {round}/{}: {rate:.0} requests/s alone; {frequency_hz} Hz: {run:?}",
@@ -94,7 +93,14 @@ pub(super) fn table(_: &Workspace, plan: &Plan) -> Result<String> {
     render(&alone, &recorded, plan)
 }
 
-fn record(agent: &Installed, sampled: Sampled, plan: &Plan, rate_alone: f64) -> Result<Recorded> {
+fn record(
+    agent: &Installed,
+    nginx: &Nginx,
+    frequency_hz: u32,
+    plan: &Plan,
+    rate_alone: f64,
+) -> Result<Recorded> {
+    let sampled = Sampled { pid: nginx.pid(), frequency_hz };
     let mut session = Session::start(agent, sampled, None)?;
     session.wait_until_sampling()?;
     thread::sleep(SETTLE);
@@ -105,7 +111,7 @@ fn record(agent: &Installed, sampled: Sampled, plan: &Plan, rate_alone: f64) -> 
     let filtered_ns = cost::ns_per_tick(filtered).context("no tick while nginx was idle")?;
 
     let (kernel_before, agent_before) = (kernel(&mut session)?, usage::on_cpu(session.pid())?);
-    let requests_per_s = Load::start(plan.run_time)?.requests_per_s()?;
+    let requests_per_s = nginx.load(plan.run_time)?.requests_per_s()?;
     let (kernel_after, agent_after) = (kernel(&mut session)?, usage::on_cpu(session.pid())?);
     let samplers = session.samplers()?.since(samplers_before).context("a program went away")?;
     let rss_bytes = usage::of(session.pid())?.rss_bytes;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -12,14 +13,19 @@ use anyhow::{Context, Result, bail};
 use super::{
     child::{self, ends_with_us},
     held::{self, Held, Runs},
-    profiler::{Installed, Printed, Sampled},
+    profiler::{Channel, Installed, Printed, Sampled},
+    ring,
 };
-use crate::process::Running;
+use crate::process::{Running, Spent};
 
 /// bpftrace takes about four seconds on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Symbols are looked up at the end.
-const END_TIMEOUT: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// perf unwinds what it copied.
+const POST_TIMEOUT: Duration = Duration::from_secs(180);
+/// Between the first byte of its file and its first sample.
+const FILE_SETTLE: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Ends when dropped.
@@ -28,6 +34,8 @@ pub(super) struct Session<'a> {
     running: Running,
     stdout: tempfile::NamedTempFile,
     stderr: tempfile::NamedTempFile,
+    /// Where it was started, for what it writes by itself.
+    dir: tempfile::TempDir,
 }
 
 impl<'a> Session<'a> {
@@ -38,30 +46,46 @@ impl<'a> Session<'a> {
         if let Some(cpu) = cpu {
             command = child::on_cpu(cpu, &command);
         }
-        command.stdin(Stdio::null());
+        let dir = tempfile::tempdir().context("cannot create a directory for a profiler's files")?;
+        command.stdin(Stdio::null()).current_dir(dir.path());
         command.stdout(stdout.reopen().context("cannot open a profiler's output")?);
         command.stderr(stderr.reopen().context("cannot open a profiler's output")?);
         // While it starts, bpftrace forgets a milder signal.
         ends_with_us(&mut command, libc::SIGKILL);
         let running = Running::start(installed.profiler.name, &mut command)?;
-        Ok(Self { installed, running, stdout, stderr })
+        Ok(Self { installed, running, stdout, stderr, dir })
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.running.pid()
     }
 
-    /// Waits until the kernel has run its programs.
+    /// Waits until the kernel has run its programs, or until it writes its file.
     pub(super) fn wait_until_sampling(&mut self) -> Result<()> {
         let start = Instant::now();
-        while self.samplers()?.count == 0 {
+        while !self.is_sampling()? {
             if start.elapsed() > START_TIMEOUT {
-                let seconds = START_TIMEOUT.as_secs();
-                bail!("no BPF program of {} has run after {seconds} s", self.installed.profiler.name);
+                bail!("{} has not begun after {} s", self.installed.profiler.name, START_TIMEOUT.as_secs());
             }
             thread::sleep(POLL);
         }
         Ok(())
+    }
+
+    fn is_sampling(&mut self) -> Result<bool> {
+        let Channel::File(name) = self.installed.profiler.channel else {
+            return Ok(self.samplers()?.count > 0);
+        };
+        let begun = fs::metadata(self.dir.path().join(name)).is_ok_and(|file| file.len() > 0);
+        if begun {
+            thread::sleep(FILE_SETTLE);
+        }
+        Ok(begun)
+    }
+
+    /// What it has written into its ring buffers so far.
+    pub(super) fn ring_bytes(&mut self) -> Result<u64> {
+        self.held()?.rings.into_iter().map(ring::written_bytes).sum()
     }
 
     /// All that it has open in the kernel.
@@ -78,14 +102,28 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<Printed> {
-        let name = self.installed.profiler.name;
         child::signal(self.running.pid(), libc::SIGINT)?;
-        let status = self.running.wait(END_TIMEOUT)?;
-        let printed = self.printed()?;
-        if !status.success() {
-            bail!("{name} failed ({status}): {}", printed.stderr.trim());
+        let mut spent = self.ended(END_TIMEOUT)?;
+        if let Some(post) = self.installed.profiler.post {
+            let mut command = post(&self.installed.program);
+            command.stdin(Stdio::null()).current_dir(self.dir.path());
+            command.stdout(self.stdout.reopen().context("cannot open a profiler's output")?);
+            command.stderr(self.stderr.reopen().context("cannot open a profiler's output")?);
+            ends_with_us(&mut command, libc::SIGKILL);
+            self.running = Running::start(self.installed.profiler.name, &mut command)?;
+            spent = spent.and(self.ended(POST_TIMEOUT)?);
         }
-        Ok(printed)
+        Ok(Printed { spent, ..self.printed()? })
+    }
+
+    fn ended(&mut self, at_most: Duration) -> Result<Spent> {
+        let (status, spent) = self.running.wait_spent(at_most)?;
+        // Some end by the signal that they are told to end with.
+        if !(status.success() || status.signal() == Some(libc::SIGINT)) {
+            let name = self.installed.profiler.name;
+            bail!("{name} failed ({status}): {}", self.printed()?.stderr.trim());
+        }
+        Ok(spent)
     }
 
     fn printed(&self) -> Result<Printed> {
@@ -94,6 +132,16 @@ impl<'a> Session<'a> {
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
                 .with_context(|| format!("cannot read what {} printed", self.installed.profiler.name))
         };
-        Ok(Printed { stdout: read(&self.stdout)?, stderr: read(&self.stderr)? })
+        let (mut stdout, mut file_bytes) = (read(&self.stdout)?, 0);
+        match self.installed.profiler.channel {
+            Channel::File(name) => {
+                file_bytes = fs::metadata(self.dir.path().join(name)).map_or(0, |file| file.len());
+            }
+            Channel::RingAndFile(name) => {
+                stdout = fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+            }
+            Channel::Ring | Channel::Maps => {}
+        }
+        Ok(Printed { stdout, stderr: read(&self.stderr)?, file_bytes, spent: Spent::default() })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) struct Stacks {
     pub(super) n_samples: u64,
     pub(super) n_user_frames: u64,
-    /// With `main` or `_start` among their frames: the same question for every tool.
+    /// With the first function of a program or a thread among their frames: the same question for every tool.
     pub(super) n_rooted: u64,
     /// Whole down to the last frame, as the tool itself says; None where it does not tell.
     pub(super) n_whole: Option<u64>,
@@ -19,7 +19,7 @@ impl Stacks {
         let (mut n_frames, mut is_rooted) = (0, false);
         for frame in user_frames {
             n_frames += 1;
-            is_rooted |= matches!(frame, "main" | "_start");
+            is_rooted |= is_root(frame);
         }
         self.n_samples += count;
         self.n_user_frames += count.saturating_mul(n_frames);
@@ -39,8 +39,24 @@ impl Stacks {
     }
 }
 
+/// Whether a function is the first one of a program or of a thread. Some tools leave a version at the name.
+fn is_root(frame: &str) -> bool {
+    let name = frame.split('@').next().unwrap_or(frame);
+    name.starts_with("__libc_start_")
+        || matches!(name, "main" | "_start" | "start_thread" | "clone" | "clone3" | "__clone" | "__clone3")
+        || matches!(name, "__GI___clone3" | "runtime.goexit" | "runtime.goexit.abi0" | "runtime.mstart")
+}
+
 /// `process;frame;frame COUNT`, kernel frames marked `_[k]`, and the agent's JSON report of the same run.
 pub(super) fn of_agent(folded: &str, report: &str) -> Result<Stacks> {
+    let stacks = of_folded(folded)?;
+    let report: Value = serde_json::from_str(report).context("the agent's report is no JSON")?;
+    let whole = report.pointer("/stacks/complete").and_then(Value::as_u64);
+    Ok(Stacks { n_whole: Some(whole.context("the agent's report has no `stacks.complete`")?), ..stacks })
+}
+
+/// `process;frame;frame COUNT`, kernel frames marked `_[k]`.
+pub(super) fn of_folded(folded: &str) -> Result<Stacks> {
     let mut stacks = Stacks::default();
     for line in folded.lines() {
         let (stack, count) = line.rsplit_once(' ').with_context(|| format!("no count in `{line}`"))?;
@@ -49,10 +65,29 @@ pub(super) fn of_agent(folded: &str, report: &str) -> Result<Stacks> {
         let frames = stack.split(';').skip(1);
         stacks.add(frames.filter(|it| !it.ends_with("_[k]") && !it.starts_with("[truncated")), count);
     }
-    let report: Value = serde_json::from_str(report).context("the agent's report is no JSON")?;
-    let whole = report.pointer("/stacks/complete").and_then(Value::as_u64);
-    stacks.n_whole = Some(whole.context("the agent's report has no `stacks.complete`")?);
     Ok(stacks)
+}
+
+/// What `perf script --fields ip,sym` prints: one line a frame (`ADDRESS NAME`), an empty line after each sample.
+pub(super) fn of_perf(text: &str) -> Stacks {
+    let mut stacks = Stacks::default();
+    let mut frames: Option<Vec<&str>> = None;
+    for line in text.lines().map(str::trim).chain([""]) {
+        if line.is_empty() {
+            if let Some(frames) = frames.take() {
+                stacks.add(frames.into_iter(), 1);
+            }
+            continue;
+        }
+        let frames = frames.get_or_insert_default();
+        let (address, name) = line.split_once(' ').unwrap_or((line, ""));
+        // The upper half of all addresses is the kernel's.
+        let is_kernel = u64::from_str_radix(address, 16).is_ok_and(|address| address >> 63 == 1);
+        if !is_kernel {
+            frames.push(name);
+        }
+    }
+    stacks
 }
 
 /// A map printed by bpftrace: `@[`, one line a frame (`name+offset`), `]: COUNT`.
@@ -104,6 +139,25 @@ mod tests {
         let found = of_bpftrace(text).unwrap();
         assert_eq!(found, Stacks { n_samples: 8, n_user_frames: 15, n_rooted: 4, n_whole: None });
         assert_eq!(found.whole_percent(), None);
+    }
+
+    #[test]
+    fn samples_of_perf_end_with_an_empty_line_and_their_kernel_frames_do_not_count() {
+        let text = "\tffffffff81000000 schedule\n\t    7f0010 clone3\n\n\t    55f0 deep_25\n\t    55e0 main\n\t    \
+                    7f0020 __libc_start_main@@GLIBC_2.34\n\n\t    55f0 [unknown]\n";
+        let found = of_perf(text);
+        assert_eq!(found, Stacks { n_samples: 3, n_user_frames: 5, n_rooted: 2, n_whole: None });
+        assert_eq!(of_perf("\n\n"), Stacks::default());
+    }
+
+    #[test]
+    fn roots_are_told_with_and_without_a_version_and_from_names_that_begin_alike() {
+        for name in ["main", "_start", "clone3", "__libc_start_main@@GLIBC_2.34", "runtime.goexit.abi0"] {
+            assert!(is_root(name), "{name}");
+        }
+        for name in ["domain", "main_loop", "start_threads", "clone_request", "[unknown]", ""] {
+            assert!(!is_root(name), "{name}");
+        }
     }
 
     #[test]

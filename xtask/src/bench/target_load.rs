@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{
     Plan,
     median::spread,
-    nginx::{self, Load, Nginx},
+    nginx::{self, Nginx},
     usage,
 };
 use crate::shell::Workspace;
@@ -16,7 +16,7 @@ pub(super) fn table(_: &Workspace, plan: &Plan) -> Result<String> {
     let (mut rates, mut shares, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=plan.n_rounds {
         let before = usage::of(worker)?;
-        rates.push(Load::start(plan.run_time)?.requests_per_s()?);
+        rates.push(nginx.load(plan.run_time)?.requests_per_s()?);
         println!("  round {round}/{}: {:.0} requests/s", plan.n_rounds, rates.last().unwrap_or(&0.0));
         let after = usage::of(worker)?;
         let busy = after.cpu_time.saturating_sub(before.cpu_time);

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: every check and test that this machine can run, one verdict in the last line.
 
-mod envoy;
 mod libtest;
 mod steps;
 mod tally;

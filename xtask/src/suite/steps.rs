@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    envoy, libtest,
+    libtest,
     tally::{Outcome, Tally},
     tidy,
 };
 use crate::{
-    ebpf, packages,
+    ebpf, fetch, packages,
     shell::{self, Workspace, is_debian, is_root},
     vm,
 };
@@ -26,6 +26,8 @@ struct Targets {
     agent: Option<PathBuf>,
     programs: Option<PathBuf>,
     envoy: Option<PathBuf>,
+    pingora: Option<PathBuf>,
+    workerd: Option<PathBuf>,
 }
 
 impl Targets {
@@ -65,13 +67,21 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
         targets.programs = Some(dir);
         Ok(Outcome::Held)
     });
-    tally.step("envoy", || match envoy::find(workspace) {
-        Ok(path) => {
-            targets.envoy = Some(path);
-            Ok(Outcome::Held)
-        }
-        Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
-    });
+    // Tests that take one of these skip themselves without it.
+    let fetched = |name, find: fn(&Workspace) -> Result<PathBuf>, tally: &mut Tally| {
+        let mut found = None;
+        tally.step(name, || match find(workspace) {
+            Ok(path) => {
+                found = Some(path);
+                Ok(Outcome::Held)
+            }
+            Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
+        });
+        found
+    };
+    targets.envoy = fetched("envoy", fetch::envoy::find, tally);
+    targets.pingora = fetched("pingora", fetch::pingora::find, tally);
+    targets.workerd = fetched("workerd", fetch::workerd::find, tally);
     tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
     for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
         tally.step(name, || virtual_machine(workspace, &targets, kernel));
@@ -110,8 +120,15 @@ fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
         .args(["--", "--test-threads=1"])
         .env("BRAZIER_AGENT", targets.agent()?)
         .env("BRAZIER_PROGRAMS", targets.programs()?);
-    if let Some(envoy) = &targets.envoy {
-        command.env("BRAZIER_ENVOY", envoy);
+    let fetched = [
+        ("BRAZIER_ENVOY", &targets.envoy),
+        ("BRAZIER_PINGORA", &targets.pingora),
+        ("BRAZIER_WORKERD", &targets.workerd),
+    ];
+    for (name, program) in fetched {
+        if let Some(program) = program {
+            command.env(name, program);
+        }
     }
     Ok(command)
 }

@@ -1,0 +1,68 @@
+//! wrk against a server on loopback, for a time that it is told.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::child::ends_with_us;
+use crate::{process::Running, shell::find_program};
+
+/// Load that ends by itself.
+pub(crate) struct Load {
+    running: Running,
+    out: tempfile::NamedTempFile,
+    run_time: Duration,
+}
+
+impl Load {
+    pub(crate) fn start(url: &str, run_time: Duration) -> Result<Self> {
+        let wrk = find_program("wrk").context("no wrk: install Debian's wrk")?;
+        let out = tempfile::NamedTempFile::new().context("cannot create a file for the output of wrk")?;
+        let stdout = out.reopen().context("cannot open the output of wrk")?;
+        let mut command = Command::new(wrk);
+        command
+            .args(["-t", "1", "-c", "8", "-H", "Accept-Encoding: gzip", "-d"])
+            .arg(format!("{}s", run_time.as_secs().max(1)))
+            .arg(url)
+            .stdin(Stdio::null())
+            .stdout(stdout);
+        ends_with_us(&mut command, libc::SIGTERM);
+        Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
+    }
+
+    /// Waits for the end and returns the requests per second that wrk saw.
+    pub(crate) fn requests_per_s(mut self) -> Result<f64> {
+        let status = self.running.wait(self.run_time + Duration::from_secs(10))?;
+        let text = fs::read_to_string(self.out.path()).context("cannot read the output of wrk")?;
+        if !status.success() {
+            bail!("wrk failed ({status}): {}", text.trim());
+        }
+        parse_wrk(&text).with_context(|| format!("wrk printed no rate, or saw errors: {}", text.trim()))
+    }
+}
+
+/// A run in which requests failed measures something else.
+fn parse_wrk(text: &str) -> Option<f64> {
+    if text.contains("Non-2xx") || text.contains("Socket errors") {
+        return None;
+    }
+    text.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_and_a_run_with_errors_has_none() {
+        let good =
+            "Running 2s test\n  4 requests in 2.00s, 1MB read\nRequests/sec:  34567.89\nTransfer/sec: 1MB\n";
+        assert_eq!(parse_wrk(good), Some(34567.89));
+        assert_eq!(parse_wrk(&format!("{good}  Non-2xx or 3xx responses: 3\n")), None);
+        assert_eq!(parse_wrk("unable to connect"), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! Programs that Debian does not have: fetched or built once, into the cache that all checkouts share.
+
+pub(crate) mod envoy;
+pub(crate) mod pingora;
+pub(crate) mod probee;
+pub(crate) mod workerd;
