@@ -85,6 +85,12 @@ pub struct RecordArgs {
     /// Look up inlined functions and source lines in debug information, where there is any
     #[arg(long)]
     pub inlines: bool,
+    /// Ask debuginfod servers, after the recording, for the names of stripped files
+    ///
+    /// They are asked by build ID, in the order of `DEBUGINFOD_URLS`. What they have is kept where all clients of
+    /// this protocol keep it (`DEBUGINFOD_CACHE_PATH`, or `debuginfod_client` in the user's cache directory).
+    #[arg(long)]
+    pub debuginfod: bool,
     /// What to say at the end: on stdout, or on stderr if the profile goes to stdout
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]
     pub report: ReportForm,

@@ -10,6 +10,7 @@ pub mod args;
 pub mod assemble;
 pub mod clock;
 pub mod commands;
+pub mod debuginfod;
 pub mod decode;
 pub mod kernel;
 pub mod memory;

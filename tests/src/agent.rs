@@ -1,7 +1,7 @@
 //! The agent under test: `agent record` into a directory of its own, and everything that it said.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fmt, fs,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -53,6 +53,17 @@ pub fn record<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Reco
     Recorder::start(args)?.finish()
 }
 
+/// Records to the end, with variables of its own in the agent's environment.
+///
+/// # Errors
+/// If the agent does not end in time, or writes no profile.
+pub fn record_with<S: AsRef<OsStr>>(
+    environment: &[(&str, OsString)],
+    args: impl IntoIterator<Item = S>,
+) -> Result<Recording> {
+    Recorder::start_with(environment, args)?.finish()
+}
+
 /// Runs the agent with these arguments and nothing else, in `dir`.
 ///
 /// # Errors
@@ -79,10 +90,18 @@ impl Recorder {
     /// # Errors
     /// If there is no agent.
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::start_with(&[], args)
+    }
+
+    fn start_with<S: AsRef<OsStr>>(
+        environment: &[(&str, OsString)],
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
         let dir = tempfile::tempdir().context("cannot create a directory")?;
         let mut command = Command::new(paths::agent()?);
         command
             .current_dir(dir.path())
+            .envs(environment.iter().cloned())
             .args(["record", "--output", "x.folded", "--report", "json"])
             .args(args);
         Ok(Self { running: Running::start(&mut command)?, dir })

@@ -13,6 +13,7 @@ mod ratio;
 mod refusals;
 mod short_lived;
 mod signals;
+mod stripped;
 mod support;
 mod system_calls;
 mod threads;

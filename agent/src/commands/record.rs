@@ -2,19 +2,23 @@
 
 use std::{
     io::{self, IsTerminal as _, Write},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use abi::counter::Counter;
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use profile::{Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode};
 
 use crate::{
     args::{Event, Format, RecordArgs, ReportForm},
     assemble,
     commands::cache,
+    debuginfod::{self, Debuginfod, Settings},
     kernel::{self, probe},
     procfs::cgroup,
     run::{self, Command, End, Options, Recording, Targets, shell_code},
@@ -37,6 +41,8 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let format = format(args)?;
     let destination = Destination::check(&args.output)?;
     let frequency_hz = frequency(args.frequency)?;
+    let debuginfod =
+        if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
     if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
         probe::first_missing_requirement()
     {
@@ -71,10 +77,20 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let recording = recording?;
 
-    let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines });
+    let fetching =
+        ProgressBar::no_length().with_style(style("fetching {spinner} {msg}  Ctrl-C does without"));
+    // From here on, a signal ends the fetching.
+    stop.store(false, Ordering::Relaxed);
+    let debuginfod =
+        debuginfod.map(|settings| Debuginfod::new(settings, show_progress(fetching.clone(), stop)));
+    let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
     let mut meta = meta(&recording, description);
     meta.comments.extend(no_cache);
-    let profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
+    let mut profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
+    fetching.finish_and_clear();
+    if let Some(debuginfod) = symbolizer.debuginfod() {
+        profile.meta_mut().comments.push(debuginfod.outcomes().to_string());
+    }
     destination.write::<anyhow::Error>(|out| Ok(encode(&profile, format, out)?))?;
     report(args, &destination, &recording, &profile)?;
     Ok(recording.exit_status.map_or(0, shell_code))
@@ -146,7 +162,20 @@ fn progress_bar(duration: Option<Duration>) -> ProgressBar {
         }
         None => (ProgressBar::new_spinner(), "recording {spinner} {elapsed} {msg}  Ctrl-C ends early"),
     };
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    bar.with_style(style(template))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Tells on a terminal what is being fetched, until `stop` is set.
+fn show_progress(bar: ProgressBar, stop: Arc<AtomicBool>) -> debuginfod::Progress {
+    Box::new(move |build_id, n_bytes| {
+        bar.set_message(format!("debug information {build_id}: {}", HumanBytes(n_bytes)));
+        bar.tick();
+        !stop.load(Ordering::Relaxed)
+    })
 }
 
 fn meta(recording: &Recording, command: String) -> Meta {

@@ -4,6 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build_id::BuildId;
 use super::elf::Elf;
@@ -53,6 +54,8 @@ pub struct ObjectFile {
     pub size_bytes: u64,
     /// Which content of which file it was when it was opened.
     pub identity: FileIdentity,
+    /// A handle (`O_PATH`) of the root directory in which `path` was mapped, where that is not the agent's own.
+    pub root: Option<Arc<File>>,
 }
 
 /// Why a file could not be opened.
@@ -131,6 +134,11 @@ impl ObjectFile {
         open_checked(handle, path, None)
     }
 
+    /// Opens a file inside a root directory, without being led out of it.
+    pub fn open_inside(root: &File, path: &Path) -> Result<Self, OpenError> {
+        open_checked(root::open_handle(root, path, root::FOLLOW_LAST), path, None)
+    }
+
     /// Takes a file that is already open for reading.
     pub fn from_file(file: File, path: PathBuf) -> Result<Self, OpenError> {
         let metadata = match file.metadata() {
@@ -139,7 +147,8 @@ impl ObjectFile {
         };
         check(&metadata, &path, None)?;
         let build_id = Elf::parse(&file).ok().and_then(|elf| BuildId::of(&elf));
-        Ok(Self { file, path, build_id, size_bytes: metadata.len(), identity: FileIdentity::of(&metadata) })
+        let identity = FileIdentity::of(&metadata);
+        Ok(Self { file, path, build_id, size_bytes: metadata.len(), identity, root: None })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod losses;
+mod roots;
 mod session;
 mod snapshot;
 mod table_builder;

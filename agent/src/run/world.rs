@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{snapshot, table_builder::TableBuilder};
+use super::{roots::Roots, snapshot, table_builder::TableBuilder};
 use crate::{
     clock,
     decode::ProcessEvent,
@@ -25,6 +25,7 @@ pub(super) struct World {
     /// Where images that make code at run time describe it.
     pub(super) jit: HashMap<ImageId, JitProcess>,
     pub(super) tables: TableBuilder,
+    roots: Roots,
     /// Files that could not be opened.
     pub(super) n_unopened: u64,
 }
@@ -38,6 +39,7 @@ impl World {
             functions_by_key: HashMap::new(),
             jit: HashMap::new(),
             tables: TableBuilder::start(table_cache),
+            roots: Roots::new(),
             n_unopened: 0,
         }
     }
@@ -88,7 +90,8 @@ impl World {
             match effect {
                 // A file that cannot be opened leaves its frames without names, which the profile says.
                 Effect::OpenFile { file, pid, region } => match snapshot::open(pid, &region) {
-                    Some(object) => {
+                    Some(mut object) => {
+                        object.root = self.roots.of(pid);
                         let object = Arc::new(object);
                         self.tables.request(file, &object);
                         self.objects.insert(file, object);

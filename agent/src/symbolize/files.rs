@@ -1,9 +1,8 @@
 //! The few files whose names are kept ready between batches.
 
-use std::path::Path;
-
-use super::user::{DEBUG_DIRECTORY, FileSymbols};
+use super::user::FileSymbols;
 use super::{Options, Reason, Resolved, all_missing};
+use crate::debuginfod::Debuginfod;
 use crate::object::{FileIdentity, ObjectFile};
 
 /// Files kept: a proxy, its libraries, and another proxy.
@@ -15,12 +14,18 @@ const MAX_KEPT_BYTES: u64 = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct FileCache {
     options: Options,
+    /// Whom to ask for what is not on this host.
+    debuginfod: Option<Debuginfod>,
     entries: Vec<(FileIdentity, Result<FileSymbols, Reason>)>,
 }
 
 impl FileCache {
-    pub(super) fn new(options: Options) -> Self {
-        Self { options, entries: Vec::new() }
+    pub(super) fn new(options: Options, debuginfod: Option<Debuginfod>) -> Self {
+        Self { options, debuginfod, entries: Vec::new() }
+    }
+
+    pub(super) fn debuginfod(&self) -> Option<&Debuginfod> {
+        self.debuginfod.as_ref()
     }
 
     pub(super) fn frames(&mut self, object: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
@@ -30,10 +35,10 @@ impl FileCache {
         let position = self.entries.iter().position(|(identity, _)| *identity == object.identity);
         let entry = match position {
             Some(position) => self.entries.remove(position),
-            None => (object.identity, FileSymbols::read(object, self.options, Path::new(DEBUG_DIRECTORY))),
+            None => (object.identity, FileSymbols::read(object, self.options)),
         };
         let (symbols, frames) = match entry.1 {
-            Ok(symbols) => match symbols.frames(object, file_offsets) {
+            Ok(mut symbols) => match self.frames_of(&mut symbols, object, file_offsets) {
                 Some(frames) => (Ok(symbols), frames),
                 None => (Err(Reason::ParserFailed), all_missing(file_offsets.len(), Reason::ParserFailed)),
             },
@@ -42,6 +47,25 @@ impl FileCache {
         self.entries.push((entry.0, symbols));
         self.shrink();
         frames
+    }
+
+    /// Names instructions by what this host has; if that is not enough, by what a server has.
+    fn frames_of(
+        &mut self,
+        symbols: &mut FileSymbols,
+        object: &ObjectFile,
+        file_offsets: &[u64],
+    ) -> Option<Vec<Resolved>> {
+        let frames = symbols.frames(object, file_offsets)?;
+        let (Some(debuginfod), Some(build_id)) = (&mut self.debuginfod, &object.build_id) else {
+            return Some(frames);
+        };
+        if !symbols.wants_more(&frames) {
+            return Some(frames);
+        }
+        let Some(debug) = debuginfod.find(build_id) else { return Some(frames) };
+        symbols.add(&debug.file);
+        symbols.frames(object, file_offsets)
     }
 
     fn shrink(&mut self) {

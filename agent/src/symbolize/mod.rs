@@ -4,9 +4,12 @@
 //! anyone parses them ([`snapshot`]), symbol maps are opened inside the target's root and read up to a limit, and
 //! names are cut and cleaned before they leave ([`names`]).
 
+mod debug_file;
+mod debug_link;
 mod files;
 mod jit_names;
 mod kernel;
+mod mini_debug;
 mod names;
 mod perf_map;
 mod snapshot;
@@ -14,6 +17,7 @@ mod user;
 
 use std::fs::File;
 
+use crate::debuginfod::Debuginfod;
 use crate::object::ObjectFile;
 use files::FileCache;
 use kernel::KernelSymbols;
@@ -147,10 +151,10 @@ pub struct Symbolizer {
 }
 
 impl Symbolizer {
-    /// Reads nothing yet.
-    pub fn new(options: Options) -> Self {
+    /// Reads nothing yet. `debuginfod` is asked for what this host does not have.
+    pub fn new(options: Options, debuginfod: Option<Debuginfod>) -> Self {
         Self {
-            files: FileCache::new(options),
+            files: FileCache::new(options, debuginfod),
             kernel: KernelSymbols::default(),
             perf_maps: PerfMapCache::default(),
         }
@@ -160,6 +164,11 @@ impl Symbolizer {
     /// are to be given minus one. Give all offsets of a file at once: only a few files are kept open.
     pub fn file_frames(&mut self, file: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
         self.files.frames(file, file_offsets)
+    }
+
+    /// Who was asked for debug information, if anyone.
+    pub fn debuginfod(&self) -> Option<&Debuginfod> {
+        self.files.debuginfod()
     }
 
     /// Names kernel addresses, one answer each, in their order.

@@ -2,10 +2,10 @@
 //!
 //! blazesym maps the files it reads. A target that shrinks its own executable at that moment would end the
 //! agent with SIGBUS, and one that edits it would change it under the parser's hands. So the parser never sees
-//! the target's file: symbol and string tables, debug information if wanted, and the link to separate debug
-//! information are copied with bounded reads into a sealed file in memory, as a new ELF file that holds nothing
-//! else. That also keeps away what it would otherwise act on without a limit: section compression is undone
-//! here, with one; relocations, supplementary files and links that name a path are left out.
+//! the target's file: symbol and string tables, and debug information if wanted, are copied with bounded reads into
+//! a sealed file in memory, as a new ELF file that holds nothing else. That also keeps away what it would otherwise
+//! act on without a limit: section compression is undone here, with one; relocations, supplementary files and links
+//! to separate debug information are left out.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,8 +21,6 @@ use crate::object::{Elf, ReadError, memory_file, read_bytes};
 const MAX_SYMBOL_BYTES: u64 = 256 * 1024 * 1024;
 /// Most bytes of debug information copied, uncompressed. A file with more is named by its symbol table alone.
 const MAX_DEBUG_BYTES: u64 = 512 * 1024 * 1024;
-/// Longest link to separate debug information: a file name, padding and a checksum, in bytes.
-const MAX_LINK_BYTES: u64 = 512;
 /// Copying goes in steps of this size, in bytes.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 const HEADER_BYTES: u64 = 64;
@@ -54,7 +52,7 @@ pub(super) struct Snapshot {
     pub(super) file: File,
     /// There is a symbol table in it.
     pub(super) has_symbols: bool,
-    /// There is debug information in it, or a link to some.
+    /// There is debug information in it.
     pub(super) has_debug: bool,
     /// What it takes in memory.
     pub(super) size_bytes: u64,
@@ -120,10 +118,6 @@ pub(super) fn take(elf: &Elf<'_>, want_debug: bool) -> Result<Snapshot, Snapshot
             writer.file.set_len(end_without_debug).map_err(write_error)?;
             writer.end = end_without_debug;
         }
-        if let Some(link) = writer.copy_link(elf).map_err(write_error)? {
-            copies.extend(link);
-            has_debug = true;
-        }
     }
     writer.finish(elf, &copies).map_err(write_error)?;
     Ok(Snapshot { file: writer.file, has_symbols, has_debug, size_bytes: writer.end })
@@ -184,27 +178,6 @@ impl Writer {
             copies.push(copy);
         }
         Some(copies)
-    }
-
-    /// The link to separate debug information, and the build ID by which it is found, if the link is a plain file
-    /// name such as distributions write: with a slash it could lead anywhere, a pipe included, and a bare
-    /// number would be one of our own open files, because the copy's own path is below /proc/self/fd.
-    fn copy_link(&mut self, elf: &Elf<'_>) -> io::Result<Option<Vec<Copy>>> {
-        let Some(section) = elf.section(".gnu_debuglink") else { return Ok(None) };
-        let Ok(link) = elf.section_bytes(section, MAX_LINK_BYTES) else { return Ok(None) };
-        let name = link.split(|&byte| byte == 0).next().unwrap_or_default();
-        if name.contains(&b'/') || !name.ends_with(b".debug") {
-            return Ok(None);
-        }
-        let (offset, size_bytes) = self.place(&link)?;
-        let mut copies = vec![Copy { name: ".gnu_debuglink", kind: section.kind, offset, size_bytes }];
-        if let Some(section) = elf.section(".note.gnu.build-id")
-            && let Ok(note) = elf.section_bytes(section, MAX_LINK_BYTES)
-        {
-            let (offset, size_bytes) = self.place(&note)?;
-            copies.push(Copy { name: ".note.gnu.build-id", kind: elf::SHT_NOTE.0, offset, size_bytes });
-        }
-        Ok(Some(copies))
     }
 
     /// Writes names, section headers and the file header, and seals the file.

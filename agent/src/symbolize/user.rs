@@ -1,62 +1,98 @@
-//! The names in one file: its symbol tables and debug information, through blazesym, then Go's own table.
+//! The names in one file: its symbol tables and debug information, through blazesym, then Go's own table. What was
+//! stripped from it is taken from the table that it has inside, or from its debug file.
 
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Reason as BlazeReason, Sym, Symbolized, Symbolizer as Blazesym};
 
-use super::names;
 use super::snapshot::{self, Snapshot, SnapshotError};
 use super::{Options, Reason, Resolved, SourceLine, Symbol};
+use super::{debug_file, mini_debug, names};
 use crate::object::{Elf, ElfError, GoTable, ObjectFile, Segments};
-
-/// Where distributions install separate debug information. Only root writes there: blazesym maps those files.
-pub(super) const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
 
 /// What is kept of one file between batches.
 #[derive(Debug)]
 pub(super) struct FileSymbols {
     segments: Segments,
-    snapshot: Snapshot,
+    /// Of the file itself and of what was stripped from it, in the order in which they are asked. Never empty.
+    snapshots: Vec<Snapshot>,
     blazesym: Blazesym,
     go: Option<GoTable>,
     inlines: bool,
+    /// Names are missing that a debug file could have.
+    is_stripped: bool,
 }
 
 impl FileSymbols {
-    /// Reads the file's headers and copies its tables. Separate debug information is looked for below
-    /// `debug_directory`.
-    pub(super) fn read(
-        object: &ObjectFile,
-        options: Options,
-        debug_directory: &Path,
-    ) -> Result<Self, Reason> {
+    /// Reads the file's headers and copies its tables, and those of its debug file.
+    pub(super) fn read(object: &ObjectFile, options: Options) -> Result<Self, Reason> {
         let elf = Elf::parse(&object.file).map_err(|error| match error {
             ElfError::NotElf | ElfError::Unsupported => Reason::UnsupportedFile,
             ElfError::Malformed { .. } | ElfError::Read { .. } => Reason::FileUnreadable,
         })?;
-        let stripped = elf.section(".symtab").is_none();
-        let snapshot = snapshot::take(&elf, options.inlines || stripped).map_err(|error| match error {
+        let is_stripped = elf.section(".symtab").is_none();
+        let own = snapshot::take(&elf, options.inlines || is_stripped).map_err(|error| match error {
             SnapshotError::TooLarge => Reason::SymbolsTooLarge,
             SnapshotError::Section { .. } | SnapshotError::Write { .. } => Reason::FileUnreadable,
         })?;
+        let is_stripped = is_stripped || (options.inlines && !own.has_debug);
         let blazesym = Blazesym::builder()
             .enable_auto_reload(false)
             .enable_code_info(options.inlines)
             .enable_inlined_fns(options.inlines)
             // Done by ourselves, within limits.
             .enable_demangling(false)
-            .set_debug_dirs(Some(debug_directories(debug_directory, &object.path)))
+            // It would map what it finds.
+            .set_debug_dirs(None::<[&Path; 0]>)
             .build();
-        let segments = Segments::of(&elf);
-        Ok(Self { segments, snapshot, blazesym, go: GoTable::of(&elf), inlines: options.inlines })
+        let mut symbols = Self {
+            segments: Segments::of(&elf),
+            snapshots: vec![own],
+            blazesym,
+            go: GoTable::of(&elf),
+            inlines: options.inlines,
+            is_stripped,
+        };
+        if is_stripped {
+            match debug_file::find(object, &elf) {
+                Some(debug) => symbols.add(&debug.file),
+                None => {
+                    if let Some(inside) = mini_debug::unpack(&elf) {
+                        symbols.add(&inside);
+                    }
+                }
+            }
+        }
+        Ok(symbols)
+    }
+
+    /// Whether a debug file from elsewhere could name more of these frames.
+    pub(super) fn wants_more(&self, frames: &[Resolved]) -> bool {
+        let is_nameless = |frame: &Resolved| {
+            matches!(frame, Resolved::Missing(Reason::NoSymbolTable | Reason::NotInAnySymbol))
+        };
+        let has_no_lines = self.inlines && !self.snapshots.iter().any(|snapshot| snapshot.has_debug);
+        self.is_stripped && (has_no_lines || frames.iter().any(is_nameless))
+    }
+
+    /// Takes in what was stripped from the file. If that cannot be read, it is as if it were not there.
+    pub(super) fn add(&mut self, stripped: &File) {
+        let Ok(elf) = Elf::parse(stripped) else { return };
+        let want_debug = self.inlines || elf.section(".symtab").is_none();
+        if let Ok(snapshot) = snapshot::take(&elf, want_debug) {
+            self.snapshots.push(snapshot);
+        }
+        // A table without lines would name a function before anyone is asked for its lines.
+        self.snapshots.sort_by_key(|snapshot| self.inlines && !snapshot.has_debug);
     }
 
     /// What it takes in memory, as far as it is ours to count.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.snapshot.size_bytes
+        self.snapshots.iter().fold(0, |sum, snapshot| sum.saturating_add(snapshot.size_bytes))
     }
 
     /// Names instructions; none when the parser panicked, after which this value is not to be used again.
@@ -72,15 +108,17 @@ impl FileSymbols {
             .iter()
             .map(|svma| Resolved::Missing(if svma.is_some() { self.nameless() } else { Reason::NotMapped }))
             .collect();
-        // The symbol table names functions for next to nothing; debug information is asked where it is wanted,
-        // and where the symbol table has been stripped down to what is exported.
-        let passes = match (self.snapshot.has_debug, self.inlines) {
-            (false, _) => &[false] as &[bool],
-            (true, true) => &[true, false],
-            (true, false) => &[false, true],
-        };
-        for &use_debug in passes {
-            self.fill(&mut frames, &svmas, use_debug);
+        for snapshot in &self.snapshots {
+            // The symbol table names functions for next to nothing; debug information is asked where it is
+            // wanted, and where the symbol table has been stripped down to what is exported.
+            let passes = match (snapshot.has_debug, self.inlines) {
+                (false, _) => &[false] as &[bool],
+                (true, true) => &[true, false],
+                (true, false) => &[false, true],
+            };
+            for &use_debug in passes {
+                self.fill(&mut frames, &svmas, snapshot, use_debug);
+            }
         }
         if let Some(go) = &self.go {
             for (frame, svma) in frames.iter_mut().zip(&svmas) {
@@ -96,12 +134,12 @@ impl FileSymbols {
     }
 
     fn nameless(&self) -> Reason {
-        let has_names = self.snapshot.has_symbols || self.go.is_some();
+        let has_names = self.go.is_some() || self.snapshots.iter().any(|snapshot| snapshot.has_symbols);
         if has_names { Reason::NotInAnySymbol } else { Reason::NoSymbolTable }
     }
 
     /// Asks blazesym for the frames that have no name yet.
-    fn fill(&self, frames: &mut [Resolved], svmas: &[Option<u64>], use_debug: bool) {
+    fn fill(&self, frames: &mut [Resolved], svmas: &[Option<u64>], snapshot: &Snapshot, use_debug: bool) {
         let (slots, addresses): (Vec<usize>, Vec<u64>) = frames
             .iter()
             .zip(svmas)
@@ -113,7 +151,7 @@ impl FileSymbols {
             return;
         }
         let mut source =
-            ElfSource::new(PathBuf::from(format!("/proc/self/fd/{}", self.snapshot.file.as_raw_fd())));
+            ElfSource::new(PathBuf::from(format!("/proc/self/fd/{}", snapshot.file.as_raw_fd())));
         source.debug_syms = use_debug;
         let answers = self.blazesym.symbolize(&Source::Elf(source), Input::VirtOffset(&addresses));
         // An error stands for the whole file. Debug information that does not belong to it or is broken is no
@@ -164,19 +202,6 @@ fn convert(symbol: &Sym<'_>) -> Option<Vec<Symbol>> {
         inlined: false,
     };
     Some(inlined.chain([real]).collect())
-}
-
-/// The debug directory, and in it the place that belongs to the file's own directory.
-///
-/// Files beside the target's own are not looked at: they are the target's to change while they are mapped.
-fn debug_directories(debug_directory: &Path, target_path: &Path) -> Vec<PathBuf> {
-    let mut directories = vec![debug_directory.to_path_buf()];
-    if let Some(parent) = target_path.parent().and_then(|parent| parent.strip_prefix("/").ok())
-        && parent.components().all(|part| matches!(part, Component::Normal(_)))
-    {
-        directories.push(debug_directory.join(parent));
-    }
-    directories
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 
 const PROGRAM: &str = r#"
 #include <stdlib.h>
+#ifdef OTHER
+volatile int other_sink;
+#endif
 volatile int sink;
 static int __attribute__((noinline, used)) hidden_helper(int x) { sink += x; return sink * 3; }
 int __attribute__((noinline)) exported_entry(int x) { sink += 1; return hidden_helper(x) + 1; }
@@ -47,6 +50,12 @@ static PROGRAMS: LazyLock<Programs> = LazyLock::new(|| {
     run("strip -o stripped full");
     run("objcopy --only-keep-debug full stripped.debug");
     run("objcopy --add-gnu-debuglink=stripped.debug stripped linked");
+    run("cc -g -O1 -rdynamic -Wl,--build-id -DOTHER -o other program.c");
+    run("objcopy --only-keep-debug other other.debug");
+    run("cc -g -O1 -rdynamic -Wl,--build-id=none -o anonymous_full program.c");
+    run("objcopy --only-keep-debug anonymous_full anonymous.debug");
+    run("strip -o anonymous_stripped anonymous_full");
+    run("objcopy --add-gnu-debuglink=anonymous.debug anonymous_stripped anonymous");
     let functions = run("nm -S full")
         .lines()
         .filter_map(|line| {
@@ -65,7 +74,7 @@ impl Programs {
     }
 
     fn symbols(&self, object: &ObjectFile, inlines: bool) -> FileSymbols {
-        FileSymbols::read(object, Options { inlines }, Path::new("/nowhere")).expect("reads")
+        FileSymbols::read(object, Options { inlines }).expect("reads")
     }
 
     /// File offsets of the instructions' bytes of a function, the first left out.
@@ -77,10 +86,13 @@ impl Programs {
 
     /// What one instruction of each function is called.
     fn names(&self, variant: &str, symbols: &FileSymbols) -> Vec<String> {
-        let object = self.object(variant);
+        self.names_in(&self.object(variant), symbols)
+    }
+
+    fn names_in(&self, object: &ObjectFile, symbols: &FileSymbols) -> Vec<String> {
         let functions = ["exported_entry", "hidden_helper", "_ZN5proxy7Session6handleEi"];
-        let offsets: Vec<u64> = functions.iter().map(|name| self.inside(&object, name)[0]).collect();
-        let frames = symbols.frames(&object, &offsets).expect("no panic");
+        let offsets: Vec<u64> = functions.iter().map(|name| self.inside(object, name)[0]).collect();
+        let frames = symbols.frames(object, &offsets).expect("no panic");
         frames.iter().map(shown).collect()
     }
 }
@@ -130,7 +142,7 @@ fn inlined_functions_come_first_with_their_lines_and_compressed_debug_informatio
     for variant in ["full", "compressed"] {
         let object = PROGRAMS.object(variant);
         let symbols = PROGRAMS.symbols(&object, true);
-        assert!(symbols.snapshot.has_debug, "{variant}: {:?}", symbols.snapshot);
+        assert!(symbols.snapshots[0].has_debug, "{variant}: {:?}", symbols.snapshots);
         let offsets = PROGRAMS.inside(&object, "calls_inlined");
         let frames = symbols.frames(&object, &offsets).expect("no panic");
         let all: Vec<String> = frames.iter().map(shown).collect();
@@ -153,47 +165,101 @@ fn inlined_functions_come_first_with_their_lines_and_compressed_debug_informatio
     }
 }
 
-#[test]
-fn separate_debug_information_names_static_functions_if_it_is_the_right_one() {
-    let debug = tempfile::tempdir().expect("temporary directory");
-    let object = PROGRAMS.object("linked");
-    let target = debug.path().join("stripped.debug");
-    std::fs::copy(PROGRAMS.folder.path().join("stripped.debug"), &target).expect("copies");
-    let read = || FileSymbols::read(&object, Options { inlines: false }, debug.path()).expect("reads");
-    let expected = ["exported_entry", "hidden_helper", "proxy::Session::handle(int)"];
-    assert_eq!(PROGRAMS.names("linked", &read()), expected);
+const ALL_NAMED: [&str; 3] = ["exported_entry", "hidden_helper", "proxy::Session::handle(int)"];
+const STATIC_NAMELESS: [&str; 3] = ["exported_entry", "NotInAnySymbol", "proxy::Session::handle(int)"];
 
-    let mut bytes = std::fs::read(&target).expect("reads");
-    *bytes.last_mut().expect("not empty") ^= 1;
-    std::fs::write(&target, bytes).expect("writes");
-    let expected = ["exported_entry", "NotInAnySymbol", "proxy::Session::handle(int)"];
-    assert_eq!(PROGRAMS.names("linked", &read()), expected, "its checksum is wrong");
+/// What a program of another root is called if this is all that its root has.
+fn names_with(variant: &str, debug: &str, path: &str) -> Vec<String> {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let target = root.path().join(path);
+    std::fs::create_dir_all(target.parent().expect("a directory")).expect("creates");
+    std::fs::copy(PROGRAMS.folder.path().join(debug), &target).expect("copies");
+    let mut object = PROGRAMS.object(variant);
+    object.path = format!("/opt/app/{variant}").into();
+    object.root = Some(std::sync::Arc::new(File::open(root.path()).expect("opens")));
+    PROGRAMS.names_in(&object, &PROGRAMS.symbols(&object, false))
 }
 
 #[test]
-fn a_debug_link_that_names_a_path_or_an_open_file_is_not_followed() {
-    let pipe = PROGRAMS.folder.path().join("pipe.debug");
+fn a_debug_file_is_found_wherever_a_distribution_puts_it() {
+    let build_id = PROGRAMS.object("linked").build_id.expect("has one").to_string();
+    let (first, rest) = build_id.split_at(2);
+    for path in [
+        &format!("usr/lib/debug/.build-id/{first}/{rest}.debug"),
+        "opt/app/stripped.debug",
+        "opt/app/.debug/stripped.debug",
+        "usr/lib/debug/opt/app/stripped.debug",
+        "usr/lib/debug/opt/app/linked.debug",
+    ] {
+        assert_eq!(names_with("linked", "stripped.debug", path), ALL_NAMED, "{path}");
+    }
+    assert_eq!(names_with("linked", "stripped.debug", "opt/stripped.debug"), STATIC_NAMELESS);
+}
+
+#[test]
+fn a_debug_file_of_another_build_is_not_believed() {
+    let build_id = PROGRAMS.object("linked").build_id.expect("has one").to_string();
+    let (first, rest) = build_id.split_at(2);
+    for path in [
+        &format!("usr/lib/debug/.build-id/{first}/{rest}.debug"),
+        "opt/app/stripped.debug",
+        "usr/lib/debug/opt/app/linked.debug",
+    ] {
+        for debug in ["other.debug", "anonymous.debug", "program.c"] {
+            assert_eq!(names_with("linked", debug, path), STATIC_NAMELESS, "{debug} at {path}");
+        }
+    }
+}
+
+#[test]
+fn what_a_link_leads_to_must_have_its_checksum() {
+    let mut damaged = std::fs::read(PROGRAMS.folder.path().join("stripped.debug")).expect("reads");
+    let flipped = PROGRAMS.folder.path().join("flipped.debug");
+    *damaged.last_mut().expect("not empty") ^= 1;
+    std::fs::write(&flipped, damaged).expect("writes");
+    let seen = names_with("linked", "flipped.debug", "opt/app/stripped.debug");
+    assert_eq!(seen, STATIC_NAMELESS);
+    // Without a build ID, it is all that there is.
+    assert_eq!(names_with("anonymous", "anonymous.debug", "opt/app/anonymous.debug"), ALL_NAMED);
+    assert_eq!(names_with("anonymous", "anonymous_full", "opt/app/anonymous.debug"), STATIC_NAMELESS);
+}
+
+#[test]
+fn a_pipe_where_a_debug_file_would_be_is_not_opened() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    std::fs::create_dir_all(root.path().join("opt/app")).expect("creates");
+    let pipe = root.path().join("opt/app/stripped.debug");
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
     assert!(made.success(), "{made:?}");
-    let climb = format!("{}{}", "../".repeat(12), pipe.display());
-    for link in [pipe.display().to_string(), climb, "7".to_owned()] {
-        let section = PROGRAMS.folder.path().join("link");
-        let mut bytes = link.clone().into_bytes();
-        bytes.resize((bytes.len() + 1).next_multiple_of(4) + 4, 0);
-        std::fs::write(&section, bytes).expect("writes");
-        let hostile = PROGRAMS.folder.path().join("hostile");
-        let added = Command::new("objcopy")
-            .arg(format!("--add-section=.gnu_debuglink={}", section.display()))
-            .args([&PROGRAMS.folder.path().join("stripped"), &hostile])
-            .status()
-            .expect("objcopy runs");
-        assert!(added.success(), "{link}: {added:?}");
-        let object = ObjectFile::open(&hostile).expect("opens");
-        let symbols = PROGRAMS.symbols(&object, true);
-        assert!(!symbols.snapshot.has_debug, "{link}: {:?}", symbols.snapshot);
-        // Would hang if the pipe were opened.
-        assert_eq!(PROGRAMS.names("stripped", &symbols)[1], "NotInAnySymbol", "{link}");
+    let mut object = PROGRAMS.object("linked");
+    object.path = "/opt/app/linked".into();
+    object.root = Some(std::sync::Arc::new(File::open(root.path()).expect("opens")));
+    // Would hang if the pipe were opened.
+    assert_eq!(PROGRAMS.names_in(&object, &PROGRAMS.symbols(&object, false)), STATIC_NAMELESS);
+}
+
+#[test]
+fn static_functions_are_named_from_the_table_inside_a_stripped_file() {
+    let folder = PROGRAMS.folder.path();
+    let Ok(packed) = Command::new("sh")
+        .args(["-c", "strip --strip-debug -o inside stripped.debug && xz --stdout inside > inside.xz"])
+        .current_dir(folder)
+        .status()
+    else {
+        println!("no shell here");
+        return;
+    };
+    if !packed.success() {
+        println!("no xz here: nothing to pack the table with");
+        return;
     }
+    let added = Command::new("objcopy")
+        .args(["--add-section", ".gnu_debugdata=inside.xz", "stripped", "mini"])
+        .current_dir(folder)
+        .status();
+    assert!(added.as_ref().is_ok_and(|status| status.success()), "{added:?}");
+    let object = PROGRAMS.object("mini");
+    assert_eq!(PROGRAMS.names_in(&object, &PROGRAMS.symbols(&object, false)), ALL_NAMED);
 }
 
 #[test]
@@ -248,8 +314,7 @@ fn a_stripped_go_program_is_named_from_its_own_table() {
 
 #[test]
 fn what_cannot_be_named_gives_a_reason() {
-    let reason_of =
-        |object: &ObjectFile| FileSymbols::read(object, Options::default(), Path::new("/nowhere")).err();
+    let reason_of = |object: &ObjectFile| FileSymbols::read(object, Options::default()).err();
     let script = PROGRAMS.folder.path().join("script");
     std::fs::write(&script, "#!/bin/sh\n").expect("writes");
     assert_eq!(reason_of(&ObjectFile::open(&script).expect("opens")), Some(Reason::UnsupportedFile));
@@ -285,23 +350,8 @@ proptest! {
         let mut damaged = tempfile::NamedTempFile::new().expect("temporary file");
         std::io::Write::write_all(&mut damaged, &bytes).expect("writes");
         let object = ObjectFile::open(damaged.path()).expect("opens");
-        let mut cache = super::super::files::FileCache::new(Options { inlines });
+        let mut cache = super::super::files::FileCache::new(Options { inlines }, None);
         let frames = cache.frames(&object, &offsets);
         prop_assert_eq!(frames.len(), offsets.len());
-    }
-}
-
-#[test]
-fn a_path_with_dots_does_not_lead_out_of_the_debug_directory() {
-    let cases = [
-        ("/usr/sbin/nginx", vec![DEBUG_DIRECTORY, "/usr/lib/debug/usr/sbin"]),
-        ("/usr/../../tmp/evil", vec![DEBUG_DIRECTORY]),
-        ("relative/file", vec![DEBUG_DIRECTORY]),
-        ("[vdso]", vec![DEBUG_DIRECTORY]),
-    ];
-    for (path, expected) in cases {
-        let seen = debug_directories(Path::new(DEBUG_DIRECTORY), Path::new(path));
-        let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
-        assert_eq!(seen, expected, "{path}");
     }
 }
