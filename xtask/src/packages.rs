@@ -22,9 +22,10 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 12] = [
+pub(crate) const TESTS: [Package; 13] = [
     ("gcc", "compiles tests/programs"),
-    ("binutils", "strips the agent for the virtual machine"),
+    ("binutils", "strips the agent for the virtual machine, and target programs"),
+    ("xz-utils", "packs a symbol table into a target program"),
     ("nginx-light", "the proxy without frame pointers"),
     ("haproxy", "the second one, with its own pools"),
     ("caddy", "a Go proxy"),

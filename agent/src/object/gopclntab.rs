@@ -28,6 +28,8 @@ const SCAN_STEP_BYTES: u64 = 1024 * 1024;
 /// The part of a header that recognises it: magic, two zeros, instruction quantum, pointer size.
 const RECOGNISED_BYTES: usize = 8;
 const POINTER_BYTES: u64 = 8;
+/// Where `runtime.moduledata` has the address of the code: after a pointer, six slices and three more pointers.
+const MODULE_TEXT_OFFSET: u64 = (1 + 6 * 3 + 3) * POINTER_BYTES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
@@ -96,12 +98,13 @@ impl GoTable {
         let header_svma = section.svma.checked_add(file_offset.checked_sub(section.file_offset)?)?;
         let table = Self::parse(elf.file(), file_offset, end.checked_sub(file_offset)?)?;
         table
-            .with_text(|| text_from_relocation(elf, header_svma))?
+            .with_text(|| relocated(elf, header_svma.checked_add(8 + 2 * POINTER_BYTES)?))?
+            .with_text(|| text_from_module(elf))?
             .with_text(|| Some(elf.section(".text")?.svma))
     }
 
-    /// In a position-independent program the address of the code is filled in by the loader: take it from
-    /// elsewhere where the table has none.
+    /// In a position-independent program the address of the code is filled in by the loader, and since Go 1.26 the
+    /// table has none: take it from elsewhere. C code may come first in `.text`, so that is the last resort.
     fn with_text(mut self, find: impl FnOnce() -> Option<u64>) -> Option<Self> {
         if self.layout.is_relative() && self.text_svma == 0 {
             self.text_svma = find().unwrap_or(0);
@@ -227,9 +230,18 @@ fn find_header(file: &File, start: u64, size_bytes: u64) -> Vec<u64> {
     found
 }
 
-/// What the loader would write into the header's address of the code, of a table whose header is at `svma`.
-fn text_from_relocation(elf: &Elf<'_>, header_svma: u64) -> Option<u64> {
-    let place = header_svma.checked_add(8 + 2 * POINTER_BYTES)?;
+/// Since Go 1.26, where the runtime itself looks: in what it knows of the program, which has a section of its own.
+fn text_from_module(elf: &Elf<'_>) -> Option<u64> {
+    let section = elf.section(".go.module")?;
+    let field = read_bytes(elf.file(), section.file_offset.checked_add(MODULE_TEXT_OFFSET)?, 8, 8).ok()?;
+    match u64_at(&field, 0)? {
+        0 => relocated(elf, section.svma.checked_add(MODULE_TEXT_OFFSET)?),
+        text => Some(text),
+    }
+}
+
+/// What the loader would write to this address of a position-independent program.
+fn relocated(elf: &Elf<'_>, place: u64) -> Option<u64> {
     let relocations = elf.section_bytes(elf.section(".rela.dyn")?, MAX_RELOCATION_BYTES).ok()?;
     let relative = match elf.machine {
         machine if machine == elf::EM_X86_64.0 => elf::R_X86_64_RELATIVE.0,
@@ -243,154 +255,4 @@ fn text_from_relocation(elf: &Elf<'_>, header_svma: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
-    use std::io::Write;
-
-    const TEXT: u64 = 0x40_1000;
-    const NAMES: [&str; 3] = ["runtime.main", "main.(*Server).handle[...]", "runtime.mallocgc"];
-
-    /// A table of three functions of 0x100 bytes each, in any layout.
-    fn synthesize(magic: u32) -> Vec<u8> {
-        let wide = magic >= 0xffff_fffa;
-        let (old, header_words) = match magic {
-            0xffff_fffb => (true, 1),
-            0xffff_fffa => (false, 7),
-            _ => (false, 8),
-        };
-        let field = if wide { 8 } else { 4 };
-        let list_at = 8 + header_words * 8;
-        let list_bytes = (2 * NAMES.len() + 1) * field;
-        let record_bytes = 16;
-        let records_at = list_at + list_bytes;
-        let names_at = records_at + NAMES.len() * record_bytes;
-        let origin = if old { 0 } else { list_at };
-
-        let mut table = magic.to_le_bytes().to_vec();
-        table.extend([0, 0, 1, 8]);
-        let words: Vec<usize> = match header_words {
-            1 => vec![NAMES.len()],
-            7 => vec![NAMES.len(), 1, names_at, 0, 0, 0, list_at],
-            _ => vec![NAMES.len(), 1, usize::try_from(TEXT).expect("fits"), names_at, 0, 0, 0, list_at],
-        };
-        words.iter().for_each(|word| table.extend((*word as u64).to_le_bytes()));
-        let number = |table: &mut Vec<u8>, value: u64| {
-            table.extend(value.to_le_bytes().get(..field).expect("4 or 8 bytes"));
-        };
-        let base = if wide { TEXT } else { 0 };
-        for index in 0..NAMES.len() {
-            number(&mut table, base + 0x100 * index as u64);
-            number(&mut table, (records_at + index * record_bytes - origin) as u64);
-        }
-        number(&mut table, base + 0x300);
-        let mut name_at = if old { names_at } else { 0 };
-        for (index, name) in NAMES.iter().enumerate() {
-            let start = table.len();
-            number(&mut table, base + 0x100 * index as u64);
-            table.extend(u32::try_from(name_at).expect("small").to_le_bytes());
-            table.resize(start + record_bytes, 0);
-            name_at += name.len() + 1;
-        }
-        for name in NAMES {
-            table.extend(name.as_bytes());
-            table.push(0);
-        }
-        table
-    }
-
-    fn parse(bytes: &[u8]) -> (File, Option<GoTable>) {
-        let mut file = tempfile::tempfile().expect("temporary file");
-        file.write_all(bytes).expect("writes");
-        let table = GoTable::parse(&file, 0, bytes.len() as u64);
-        (file, table)
-    }
-
-    #[test]
-    fn every_layout_names_its_functions_and_nothing_outside_them() {
-        for magic in [0xffff_fffb, 0xffff_fffa, 0xffff_fff0, 0xffff_fff1_u32] {
-            let (file, table) = parse(&synthesize(magic));
-            let table = table.unwrap_or_else(|| panic!("{magic:#x} parses"));
-            let seen: Vec<_> = [0, 0xff, 0x100, 0x2ff, 0x300]
-                .iter()
-                .map(|at| table.lookup(&file, TEXT + at))
-                .chain([table.lookup(&file, TEXT - 1), table.lookup(&file, u64::MAX)])
-                .collect();
-            let seen: Vec<_> = seen.iter().map(Option::as_deref).collect();
-            let [main, handle, malloc] = NAMES.map(Some);
-            assert_eq!(seen, [main, main, handle, malloc, None, None, None], "{magic:#x}");
-        }
-    }
-
-    #[test]
-    fn a_table_inside_another_section_is_found() {
-        let mut bytes = vec![0xfb; usize::try_from(SCAN_STEP_BYTES).expect("fits") + 64];
-        let at = bytes.len() as u64;
-        bytes.extend(synthesize(0xffff_fff1));
-        let (file, _) = parse(&bytes);
-        assert_eq!(find_header(&file, 0, bytes.len() as u64), [at]);
-    }
-
-    #[test]
-    fn tables_that_promise_more_than_there_is_are_refused() {
-        let whole = synthesize(0xffff_fff1);
-        let mut many = whole.clone();
-        many.get_mut(8..16).expect("count").copy_from_slice(&u64::MAX.to_le_bytes());
-        let mut far = whole.clone();
-        far.get_mut(64..72).expect("list offset").copy_from_slice(&(1_u64 << 40).to_le_bytes());
-        let cut = whole.get(..100).expect("long enough").to_vec();
-        for (what, bytes) in [("count", many), ("offset", far), ("cut", cut), ("empty", Vec::new())] {
-            let (_, table) = parse(&bytes);
-            assert!(table.is_none(), "{what}: {table:?}");
-        }
-    }
-
-    #[test]
-    fn a_stripped_go_program_names_its_runtime_and_stays_inside_its_code() {
-        let Ok(file) = File::open("/usr/bin/caddy") else {
-            println!("no stripped Go program here: the synthesized tables stand in for it");
-            return;
-        };
-        let elf = Elf::parse(&file).expect("parses");
-        let table = GoTable::of(&elf).expect("has a table");
-        let functions: Vec<(u64, String)> = (0..table.n_functions)
-            .filter_map(|index| Some((table.start_svma(index)?, table.name(&file, index)?)))
-            .collect();
-        assert_eq!(functions.len(), table.n_functions, "every function has a name");
-        for wanted in ["runtime.main", "runtime.mallocgc"] {
-            let start = functions.iter().find(|(_, name)| name == wanted).map(|(start, _)| *start);
-            let start = start.unwrap_or_else(|| panic!("{wanted} among {}", functions.len()));
-            assert_eq!(table.lookup(&file, start + 5).as_deref(), Some(wanted));
-        }
-        // Checked against what the table does not say: where the code is.
-        let text = elf.section(".text").expect("text");
-        let inside = functions.iter().filter(|(start, _)| start.wrapping_sub(text.svma) < text.size_bytes);
-        assert_eq!(inside.count(), functions.len(), "functions outside {text:x?}");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-        #[test]
-        fn no_table_makes_the_lookup_panic(
-            magic in 0xffff_fff0_u32..=0xffff_fffb,
-            patches in proptest::collection::vec((8_usize..260, any::<u8>()), 0..12),
-            svma in any::<u64>(),
-        ) {
-            let mut bytes = synthesize(magic);
-            for (at, value) in patches {
-                if let Some(byte) = bytes.get_mut(at) { *byte = value; }
-            }
-            let (file, table) = parse(&bytes);
-            if let Some(table) = table {
-                for at in [svma, TEXT, TEXT + 0x123] {
-                    let name = table.lookup(&file, at);
-                    prop_assert!(name.as_ref().is_none_or(|name| name.len() <= 3 * MAX_NAME_BYTES), "{:?}", name);
-                }
-                let frames = table.frames(&file).expect("the file has it all");
-                let n_steps: usize = frames.functions().map(|function| function.steps().count()).sum();
-                // A step takes two bytes, and two functions may share theirs.
-                prop_assert!(n_steps <= NAMES.len() * bytes.len() / 2, "{} steps", n_steps);
-            }
-        }
-    }
-}
+mod tests;

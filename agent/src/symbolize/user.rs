@@ -121,6 +121,7 @@ impl FileSymbols {
             }
         }
         if let Some(go) = &self.go {
+            frames.iter_mut().for_each(without_abi);
             for (frame, svma) in frames.iter_mut().zip(&svmas) {
                 if let (Resolved::Missing(_), Some(svma)) = (&*frame, *svma)
                     && let Some(name) = go.lookup(&object.file, svma)
@@ -177,6 +178,16 @@ impl FileSymbols {
                 }
                 Symbolized::Unknown(_) => {}
             }
+        }
+    }
+}
+
+/// Go's symbol table says of functions in assembly which calling convention they have; Go's own table does not.
+fn without_abi(frame: &mut Resolved) {
+    let Resolved::Symbols(symbols) = frame else { return };
+    for name in symbols.iter_mut().map(|symbol| &mut symbol.name) {
+        if let Some(bare) = name.strip_suffix(".abi0") {
+            name.truncate(bare.len());
         }
     }
 }
