@@ -79,8 +79,10 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
 
     let fetching =
         ProgressBar::no_length().with_style(style("fetching {spinner} {msg}  Ctrl-C does without"));
-    // From here on, a signal ends the fetching.
-    stop.store(false, Ordering::Relaxed);
+    if debuginfod.is_some() {
+        // From here on, a signal ends the fetching.
+        stop.store(false, Ordering::Relaxed);
+    }
     let debuginfod =
         debuginfod.map(|settings| Debuginfod::new(settings, show_progress(fetching.clone(), stop)));
     let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
