@@ -205,8 +205,10 @@ fn parse_sections(file: &File, raw: &[Vec<u8>], names_index: usize) -> Result<Ve
 
 fn parse_section(entry: &[u8], names: &[u8]) -> Option<Section> {
     let name_at = usize::try_from(u32_at(entry, 0)?).ok()?;
-    let name = names.get(name_at..).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
+    let name = names.get(name_at..).unwrap_or_default();
+    // Cut before its end is looked for: 65,535 names without an end must not cost their table each.
     let name = name.get(..MAX_SECTION_NAME_BYTES).unwrap_or(name);
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     Some(Section {
         name: String::from_utf8_lossy(name).into_owned(),
         kind: u32_at(entry, 4)?,
@@ -253,6 +255,30 @@ mod tests {
             .collect();
         let not_elf = "not an ELF file";
         assert_eq!(seen, [not_elf, not_elf, not_elf, "not a 64-bit little-endian ELF file"]);
+    }
+
+    #[test]
+    fn section_names_without_an_end_are_cut_and_cost_no_more_than_that() {
+        // The most sections there can be, all called by the same megabyte. Searched for its end by each of them,
+        // it would take a minute.
+        let (names_at, names_bytes, n_sections) = (64_u64, 1_u64 << 20, u16::MAX);
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(64, 0);
+        let mut set = |at: usize, value: &[u8]| {
+            bytes.get_mut(at..at + value.len()).expect("header").copy_from_slice(value);
+        };
+        set(40, &(names_at + names_bytes).to_le_bytes());
+        set(58, &64_u16.to_le_bytes());
+        set(60, &n_sections.to_le_bytes());
+        bytes.resize(64 + (1 << 20), b'n');
+        let mut section = [0; 64];
+        section[24..32].copy_from_slice(&names_at.to_le_bytes());
+        section[32..40].copy_from_slice(&names_bytes.to_le_bytes());
+        (0..n_sections).for_each(|_| bytes.extend(section));
+        let file = file_of(&bytes);
+        let elf = Elf::parse(&file).expect("parses");
+        let name = elf.sections.last().map(|section| section.name.clone());
+        assert_eq!((elf.sections.len(), name), (65_535, Some("n".repeat(MAX_SECTION_NAME_BYTES))));
     }
 
     #[test]

@@ -25,6 +25,8 @@ const MAX_NAME_BYTES: usize = 4096;
 const MAX_RELOCATION_BYTES: u64 = 64 * 1024 * 1024;
 /// A section is searched for the table in steps of this size, in bytes.
 const SCAN_STEP_BYTES: u64 = 1024 * 1024;
+/// Places in one section that are tried as the table's start.
+const MAX_CANDIDATES: usize = 16;
 /// The part of a header that recognises it: magic, two zeros, instruction quantum, pointer size.
 const RECOGNISED_BYTES: usize = 8;
 const POINTER_BYTES: u64 = 8;
@@ -207,12 +209,13 @@ fn recognise(header: &[u8]) -> Option<Layout> {
     }
 }
 
-/// File offsets at which a header may start. Few: eight fixed bytes rarely stand anywhere else.
+/// File offsets at which a header may start. Few: eight fixed bytes rarely stand anywhere else, and to try one can
+/// take as much as reading the largest list.
 fn find_header(file: &File, start: u64, size_bytes: u64) -> Vec<u64> {
     let mut found = Vec::new();
     let size_bytes = size_bytes.min(MAX_TABLE_BYTES);
     let mut done = 0;
-    while done < size_bytes && found.len() < 16 {
+    while done < size_bytes && found.len() < MAX_CANDIDATES {
         let step = usize::try_from(SCAN_STEP_BYTES.min(size_bytes - done)).unwrap_or(0);
         let Some(at) = start.checked_add(done) else { break };
         let Ok(bytes) = read_some(file, at, step) else { break };
@@ -227,6 +230,7 @@ fn find_header(file: &File, start: u64, size_bytes: u64) -> Vec<u64> {
         }
         done = done.saturating_add(SCAN_STEP_BYTES);
     }
+    found.truncate(MAX_CANDIDATES);
     found
 }
 

@@ -68,6 +68,13 @@ impl<'section> Entries<'section> {
     }
 }
 
+/// Bytes of the entry at `offset`, its length field included; none if the section ends in it.
+pub(super) fn size_at(bytes: &[u8], offset: usize) -> Option<usize> {
+    // Which entries are functions differs between sections, their lengths do not.
+    let entries = Entries { bytes, kind: SectionKind::EhFrame, offset };
+    entries.entry().map(|(entry, _)| entry.size_bytes)
+}
+
 impl Iterator for Entries<'_> {
     type Item = Entry;
 

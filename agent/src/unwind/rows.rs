@@ -9,7 +9,7 @@ use gimli::{
 };
 
 use super::{
-    entries::{Entries, Entry},
+    entries::{self, Entries, Entry},
     error::UnwindError,
     functions::Functions,
     gathered::Gathered,
@@ -17,11 +17,14 @@ use super::{
 };
 use abi::unwind::{MAX_ROWS_PER_FILE, UnwindRule};
 
-/// Bytes of entries run for one file, at most, as a multiple of the section's own. What functions share is run
-/// again for each of them, so a small section could ask for much; honest ones stay below twice their size.
+/// Bytes of entries read and run for one file, at most, as a multiple of the section's own. What functions share
+/// is run again for each of them, so a small section could ask for much; honest ones stay below twice their size.
 const MAX_WORK_FACTOR: usize = 4;
 /// And this many bytes more, for sections so small that one shared entry is most of them.
 const SPARE_WORK_BYTES: usize = 64 << 10;
+/// And whatever its size, at most this: three times what Envoy's section of 10 MiB takes. A single byte can save or
+/// restore a state of a kilobyte, and an agent must not be busy for minutes with one file.
+const MAX_WORK_BYTES: usize = 64 << 20;
 /// Shared entries remembered. Linkers leave one or two dozen.
 const MAX_SHARED: usize = 1024;
 
@@ -141,8 +144,11 @@ impl UnwindContextStorage<usize> for Storage {
 struct Collector<'into, 'section, Section> {
     gathered: &'into mut Gathered,
     section: Section,
+    bytes: &'section [u8],
     bases: BaseAddresses,
-    shared: HashMap<usize, CommonInformationEntry<Bytes<'section>>>,
+    /// By offset; none where one cannot be read.
+    shared: HashMap<usize, Option<CommonInformationEntry<Bytes<'section>>>>,
+    /// Bytes of entries read and run.
     work_bytes: usize,
     max_work_bytes: usize,
 }
@@ -162,6 +168,7 @@ where
         Self {
             gathered,
             section: parsed,
+            bytes: section.bytes,
             bases,
             shared: HashMap::new(),
             work_bytes: 0,
@@ -169,7 +176,8 @@ where
                 .bytes
                 .len()
                 .saturating_mul(MAX_WORK_FACTOR)
-                .saturating_add(SPARE_WORK_BYTES),
+                .saturating_add(SPARE_WORK_BYTES)
+                .min(MAX_WORK_BYTES),
         }
     }
 
@@ -188,7 +196,11 @@ where
         entry: Entry,
         context: &mut UnwindContext<usize, Storage>,
     ) -> Result<(), UnwindError> {
-        let Some(function) = self.read(entry) else {
+        self.work(entry.size_bytes)?;
+        let function = self.read(entry);
+        // What it shares may have been read for it.
+        self.work(0)?;
+        let Some(function) = function else {
             self.gathered.losses.n_unreadable = self.gathered.losses.n_unreadable.saturating_add(1);
             return Ok(());
         };
@@ -199,30 +211,38 @@ where
             self.gathered.losses.n_outside_code = self.gathered.losses.n_outside_code.saturating_add(1);
             return Ok(());
         };
-        let work_bytes = entry.size_bytes.saturating_add(function.cie().entry_len());
-        self.work_bytes = self.work_bytes.saturating_add(work_bytes);
-        if self.work_bytes > self.max_work_bytes {
-            return Err(UnwindError::TooMuchWork { limit_bytes: self.max_work_bytes });
-        }
+        self.work(function.cie().entry_len())?;
         self.gathered.begin()?;
         self.run(&function, start, end, context);
         self.gathered.end(start, end)
     }
 
+    /// Counts bytes of entries that are about to be read or run.
+    fn work(&mut self, n_bytes: usize) -> Result<(), UnwindError> {
+        self.work_bytes = self.work_bytes.saturating_add(n_bytes);
+        if self.work_bytes > self.max_work_bytes {
+            return Err(UnwindError::TooMuchWork { limit_bytes: self.max_work_bytes });
+        }
+        Ok(())
+    }
+
     fn read(&mut self, entry: Entry) -> Option<FrameDescriptionEntry<Bytes<'section>>> {
         let partial = self.section.partial_fde_from_offset(&self.bases, entry.offset.into()).ok()?;
-        let shared = &mut self.shared;
+        let Self { shared, work_bytes, bytes, .. } = self;
         let function = partial.parse(|section, bases, offset| {
             let key = UnwindOffset::into(offset);
+            let unreadable = || gimli::Error::NotCieId(key as u64);
             if let Some(known) = shared.get(&key) {
-                return Ok(known.clone());
+                return known.clone().ok_or_else(unreadable);
             }
-            let new = section.cie_from_offset(bases, offset)?;
+            // Reading one can take a look at each of its bytes, also if nothing comes of it.
+            *work_bytes = work_bytes.saturating_add(entries::size_at(bytes, key).unwrap_or_default());
+            let new = section.cie_from_offset(bases, offset).ok();
             if shared.len() >= MAX_SHARED {
                 shared.clear();
             }
             shared.insert(key, new.clone());
-            Ok(new)
+            new.ok_or_else(unreadable)
         });
         function.ok().filter(|function| function.cie().address_size() == 8)
     }

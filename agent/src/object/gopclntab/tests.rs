@@ -152,6 +152,13 @@ fn a_table_inside_another_section_is_found() {
 }
 
 #[test]
+fn of_thousands_of_headers_in_one_section_few_are_tried() {
+    let header = [0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8];
+    let (file, _) = parse(&header.repeat(10_000));
+    assert_eq!(find_header(&file, 0, 80_000).len(), MAX_CANDIDATES);
+}
+
+#[test]
 fn tables_that_promise_more_than_there_is_are_refused() {
     let whole = synthesize(0xffff_fff1);
     let mut many = whole.clone();

@@ -147,6 +147,33 @@ fn a_long_shared_entry_is_not_run_for_thousands_of_functions() {
 }
 
 #[test]
+fn a_shared_entry_that_cannot_be_read_is_read_once_and_not_for_each_of_thousands_of_functions() {
+    // A megabyte of augmentation whose end is nowhere: each reading of it would look at all of it.
+    let mut section = [words(&[1 << 20, 0]), vec![1], vec![b'z'; (1 << 20) - 5]].concat();
+    let n_functions = 50_000;
+    for i in 0..n_functions {
+        function(&mut section, i * 16, 16, &[]);
+    }
+    let rows = check(SectionKind::EhFrame, &section, &[CODE]).expect("builds");
+    assert_eq!((rows.rows.len(), u64::from(rows.losses.n_unreadable)), (0, n_functions));
+}
+
+#[test]
+fn thousands_of_shared_entries_inside_one_another_are_too_much_work() {
+    // One that holds the beginnings of others, all of which last to the end of the section.
+    let n = 20_000_u32;
+    let n_bytes = 8 + n * 8 + n * 24;
+    let mut section = words(&[4 + n * 8, 0]);
+    section.extend((1..=n).flat_map(|i| words(&[n_bytes - i * 8 - 4, 0])));
+    for i in 1..=n {
+        let to_shared = section.len() as u32 + 4 - i * 8;
+        section.extend(words(&[20, to_shared, 0, 0, 16, 0]));
+    }
+    let seen = unwind_rows(&self::section(SectionKind::EhFrame, &section), &[CODE]);
+    assert!(matches!(seen, Err(UnwindError::TooMuchWork { .. })), "{seen:?}");
+}
+
+#[test]
 fn a_function_that_leaves_its_segment_is_cut_and_one_outside_has_no_rows() {
     let code = [CodeSegment { file_offset: 0x400, svma: 0x8000, size_bytes: 0x100 }];
     let mut section = shared(&USUAL);
