@@ -13,6 +13,8 @@ pub struct FileUnwinding {
     pub table: Option<Arc<unwind::Table>>,
     /// Where there are no rows, by frame pointers, which all its functions keep.
     pub keeps_frame_pointers: bool,
+    /// There is unwind information, and it is past a limit or cannot be read.
+    pub is_refused: bool,
 }
 
 /// A change to a table of the kernel side. [`crate::process::plan`] decides them, [`crate::kernel`] carries

@@ -266,6 +266,11 @@ fn comments(recording: &Recording) -> Vec<String> {
         ),
         (cache.n_damaged, "damaged files in the cache of unwind tables: removed, and the tables built anew"),
         (cache.n_unsaved, "unwind tables that could not be written to the cache"),
+        (
+            losses.tables_refused,
+            "files left by frame pointer: their unwind information is past a limit or unreadable \
+             (`agent unwind FILE` says why)",
+        ),
         (losses.table_writes, "changes that the kernel's tables had no room for"),
         (
             assemble::n_frame_pointer_samples(&recording.aggregate),

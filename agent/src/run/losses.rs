@@ -19,6 +19,8 @@ pub struct Losses {
     pub tables_too_large: u64,
     /// Unwind tables of files that had to make room for others.
     pub tables_evicted: u64,
+    /// Files whose unwind information is past a limit or cannot be read.
+    pub tables_refused: u64,
     /// Samples that the kernel side counted and that neither came nor were counted as lost.
     pub unexplained: u64,
 }

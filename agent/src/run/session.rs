@@ -217,6 +217,7 @@ impl Session {
             if let Some(table) = &unwinding.table {
                 self.world.keep_functions(file, table);
             }
+            self.losses.tables_refused += u64::from(unwinding.is_refused);
             match self.write_unwind_table(file, unwinding) {
                 Ok(()) => self.table_use.written(file, as_of_ns),
                 Err(KernelError::NoTableRoom { .. }) => self.table_use.refused(file, as_of_ns),

@@ -15,6 +15,7 @@ use crate::{
     process::FileId,
     table_cache::{self, CacheCounts, TableCache},
     table_op::FileUnwinding,
+    unwind::UnwindError,
 };
 
 /// More threads would only wait for each other's files.
@@ -118,13 +119,18 @@ fn work(
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((file, object)) = next else { return };
         // Unwind information that is absent or cannot be used leaves the frame pointer.
-        let build = || FileUnwinding {
-            table: table_cache::load_or_build(&object, cache).ok().map(|(table, _)| Arc::new(table)),
-            keeps_frame_pointers: is_go(&object),
+        let build = || {
+            let built = table_cache::load_or_build(&object, cache);
+            FileUnwinding {
+                is_refused: built.as_ref().is_err_and(UnwindError::is_refusal),
+                table: built.ok().map(|(table, _)| Arc::new(table)),
+                keeps_frame_pointers: is_go(&object),
+            }
         };
         // The file is somebody else's. Should it find a way to make us panic, it costs that file its table, and
         // nobody waits for it for ever.
-        let unwinding = catch_unwind(AssertUnwindSafe(build)).unwrap_or_default();
+        let unwinding = catch_unwind(AssertUnwindSafe(build))
+            .unwrap_or_else(|_| FileUnwinding { is_refused: true, ..FileUnwinding::default() });
         if results.send((file, unwinding)).is_err() {
             return;
         }

@@ -58,3 +58,18 @@ pub enum UnwindError {
         limit: usize,
     },
 }
+
+impl UnwindError {
+    /// Whether there is unwind information, and it was refused: a user who sees its stacks cut should know.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Elf { .. } | Self::Machine { .. } | Self::Absent => false,
+            Self::Section { .. }
+            | Self::TooManyFunctions { .. }
+            | Self::TooManyRows { .. }
+            | Self::TooMuchWork { .. }
+            | Self::TooWide { .. } => true,
+        }
+    }
+}

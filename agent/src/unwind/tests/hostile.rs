@@ -144,6 +144,7 @@ fn a_long_shared_entry_is_not_run_for_thousands_of_functions() {
     }
     let seen = unwind_rows(&self::section(SectionKind::EhFrame, &section), &[CODE]);
     assert!(matches!(seen, Err(UnwindError::TooMuchWork { .. })), "{seen:?}");
+    assert!(seen.is_err_and(|error| error.is_refusal()), "and the user is told");
 }
 
 #[test]
