@@ -3,16 +3,18 @@
 
 mod bench;
 mod bless;
+mod capture;
 mod demo;
 mod ebpf;
 mod fetch;
+mod fuzz;
 mod packages;
 mod process;
 mod shell;
 mod suite;
 mod vm;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -38,6 +40,14 @@ enum Command {
     Bench(bench::Args),
     /// Rewrite the golden files from what the code does now
     Bless,
+    /// Make hostile input for the readers and the walk; fails when something is found
+    Fuzz(fuzz::Args),
+    /// Record the stack of a thread for the walk tests of tests/captures; `-- --help` lists its options
+    Capture {
+        /// Thread, name, and where in the code to stop
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Profile a real nginx under load and leave a flamegraph
     Demo,
     /// Compile the target programs of tests/programs into a directory
@@ -67,6 +77,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Vm(args) => vm::run(&workspace, &args)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Bless => bless::run(&workspace)?,
+        Command::Capture { args } => capture::run(&workspace, &args)?,
+        Command::Fuzz(args) => fuzz::run(&workspace, &args)?,
         Command::Demo => demo::run(&workspace)?,
         Command::Programs { dir } => {
             for program in xtask::programs::build_all(&workspace.root, &dir)? {

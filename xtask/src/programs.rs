@@ -75,7 +75,7 @@ const C_FLAGS: [&str; 8] = [
 ];
 const RUST_FLAGS: [&str; 4] = ["--edition=2024", "-Copt-level=2", "-Cpanic=abort", "-Dwarnings"];
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: &[Program] = &[
     Program { name: "hot321", source: "hot321.c", flags: &NO_FRAME_POINTERS },
     Program { name: "deep_fp", source: "deep.c", flags: &FRAME_POINTERS },
     Program { name: "deep_nofp", source: "deep.c", flags: &NO_FRAME_POINTERS },
@@ -84,6 +84,7 @@ const PROGRAMS: [Program; 9] = [
     Program { name: "forker", source: "forker.c", flags: &NO_FRAME_POINTERS },
     Program { name: "threads", source: "threads.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grower", source: "grower.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
 
