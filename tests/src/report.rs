@@ -15,6 +15,7 @@ pub struct Report {
     pub lost: u64,
     pub lost_by_cause: BTreeMap<String, u64>,
     pub stacks: Stacks,
+    pub unwind_tables: UnwindTables,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     pub processes: Vec<Process>,
@@ -27,6 +28,15 @@ pub struct Report {
 pub struct Stacks {
     pub complete: u64,
     pub truncated: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct UnwindTables {
+    pub tables_evicted: u64,
+    pub tables_without_room: u64,
+    pub tables_from_cache: u64,
+    pub tables_cached: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -17,4 +17,5 @@ mod stripped;
 mod support;
 mod system_calls;
 mod threads;
+mod unwind_tables;
 mod workers;

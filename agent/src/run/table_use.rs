@@ -10,12 +10,19 @@ use crate::process::FileId;
 /// A table that was used within this time is in use.
 const IN_USE_NS: u64 = 2_000_000_000;
 
+/// A table that is not older than this has had no time to be used: samples are read ten times a second.
+const NEW_NS: u64 = 250_000_000;
+
 /// A table in use stays for this long at least. If all tables are in use and there is no room for one more, they
 /// take turns, and this bounds what the turns cost.
 const TURN_NS: u64 = 10_000_000_000;
 
-/// A file that found no room asks again after this time, at the earliest.
-const ASK_AGAIN_NS: u64 = 1_000_000_000;
+/// A file that found no room asks again after this time, at the earliest, and after twice as long each time that it
+/// finds none: a table is built for each.
+const ASK_AGAIN_NS: u64 = 250_000_000;
+
+/// But after this time it may ask.
+const MAX_ASK_AGAIN_NS: u64 = TURN_NS;
 
 /// Who has a table, and who waits for one.
 #[derive(Debug, Default)]
@@ -24,13 +31,16 @@ pub(super) struct TableUse {
     written_ns: HashMap<FileId, u64>,
     /// Files whose table is not there for want of room, and from when on they may ask for it.
     without: HashMap<FileId, u64>,
-    /// Files for which there was no room, each once.
-    refused: HashSet<FileId>,
+    /// Files for which there was no room at some time, and how long they are to wait the next time.
+    refused: HashMap<FileId, u64>,
 }
 
 impl TableUse {
     pub(super) fn written(&mut self, file: FileId, now_ns: u64) {
         self.written_ns.insert(file, now_ns);
+        if let Some(wait_ns) = self.refused.get_mut(&file) {
+            *wait_ns = ASK_AGAIN_NS;
+        }
     }
 
     pub(super) fn evicted(&mut self, file: FileId) {
@@ -39,8 +49,9 @@ impl TableUse {
     }
 
     pub(super) fn refused(&mut self, file: FileId, now_ns: u64) {
-        self.without.insert(file, now_ns + ASK_AGAIN_NS);
-        self.refused.insert(file);
+        let wait_ns = self.refused.entry(file).or_insert(ASK_AGAIN_NS);
+        self.without.insert(file, now_ns + *wait_ns);
+        *wait_ns = (*wait_ns * 2).min(MAX_ASK_AGAIN_NS);
     }
 
     /// Files for which there was no room at some time.
@@ -61,19 +72,17 @@ impl TableUse {
         last_use_ns: &HashMap<FileId, u64>,
         now_ns: u64,
     ) -> Vec<FileId> {
-        let ago = |time_ns: u64| now_ns.saturating_sub(time_ns);
+        let is_within = |time_ns: u64, limit_ns: u64| now_ns.saturating_sub(time_ns) <= limit_ns;
         let mut files: Vec<(bool, u64, FileId)> = self
             .written_ns
             .iter()
-            .map(|(file, written_ns)| {
-                // A new table has had no time to be used.
-                let used_ns = last_use_ns.get(file).copied().unwrap_or(0).max(*written_ns);
-                (mapped.contains(file), used_ns, *file, *written_ns)
+            .filter_map(|(file, written_ns)| {
+                let used_ns = last_use_ns.get(file).copied().unwrap_or(0);
+                let is_mapped = mapped.contains(file);
+                let is_in_use = is_within(*written_ns, NEW_NS)
+                    || is_within(used_ns, IN_USE_NS) && is_within(*written_ns, TURN_NS);
+                (!is_mapped || !is_in_use).then_some((is_mapped, used_ns, *file))
             })
-            .filter(|(is_mapped, used_ns, _, written_ns)| {
-                !is_mapped || ago(*used_ns) > IN_USE_NS || ago(*written_ns) > TURN_NS
-            })
-            .map(|(is_mapped, used_ns, file, _)| (is_mapped, used_ns, file))
             .collect();
         files.sort_unstable();
         files.into_iter().map(|(_, _, file)| file).collect()
@@ -99,14 +108,14 @@ mod tests {
 
     #[test]
     fn unmapped_files_go_first_then_those_not_used_for_long_and_never_what_is_in_use() {
-        let [gone, old, older, busy, new] = files();
+        let [gone, never, old, older, busy, new] = files();
         let mut tables = TableUse::default();
-        for (file, written_s) in [(gone, 99), (old, 1), (older, 2), (busy, 91), (new, 99)] {
+        for (file, written_s) in [(gone, 100), (never, 99), (old, 1), (older, 2), (busy, 91), (new, 100)] {
             tables.written(file, written_s * S);
         }
-        let mapped = HashSet::from([old, older, busy, new]);
+        let mapped = HashSet::from([never, old, older, busy, new]);
         let last_use = HashMap::from([(gone, 100 * S), (old, 50 * S), (older, 40 * S), (busy, 100 * S)]);
-        assert_eq!(tables.coldest_first(&mapped, &last_use, 100 * S), [gone, older, old]);
+        assert_eq!(tables.coldest_first(&mapped, &last_use, 100 * S), [gone, never, older, old]);
     }
 
     #[test]
@@ -128,11 +137,11 @@ mod tests {
         let [evicted, refused, other] = files();
         let mut tables = TableUse::default();
         tables.evicted(evicted);
-        tables.refused(refused, S);
+        tables.refused(refused, S - ASK_AGAIN_NS);
         tables.refused(refused, S);
         let mut asks = |file, now_ns| tables.asks_again(file, now_ns);
         assert_eq!((asks(evicted, 1), asks(evicted, 2), asks(other, 1)), (true, false, false));
-        assert_eq!((asks(refused, S + 1), asks(refused, S + ASK_AGAIN_NS)), (false, true));
+        assert_eq!((asks(refused, S + ASK_AGAIN_NS), asks(refused, S + 2 * ASK_AGAIN_NS)), (false, true));
         assert_eq!(tables.n_refused(), 1);
     }
 }

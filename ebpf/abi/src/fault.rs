@@ -35,7 +35,7 @@ faults! {
     3 FRAME_LIMIT "frame_limit" "the stack has more frames than the limit"
     4 RETURN_UNMAPPED "return_unmapped" "a return address lies in no executable mapping"
     5 MAPPINGS_CHANGED "mappings_changed" "the mappings were replaced while the stack was walked"
-    6 TABLE_PENDING "table_pending" "the unwind table of a new file was not ready yet"
+    6 TABLE_PENDING "table_pending" "the unwind table of the file was not there yet"
     7 UNSUPPORTED_RULE "unsupported_rule" "the unwind information is of a kind that is not supported"
     8 REGISTER_LOST "register_lost" "the unwind information needs a register that a callee may have changed"
     9 NOT_ASCENDING "not_ascending" "the unwind information does not lead up the stack"

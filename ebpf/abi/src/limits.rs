@@ -45,5 +45,5 @@ pub const MAX_UNWIND_FILES: u32 = 16_384;
 /// ones keep a host with little to unwind small; but each costs the agent a grace period of the kernel, about 10 ms.
 pub const BLOCKS_PER_TABLE_PIECE: u32 = 16_384;
 
-/// Pieces of the memory for unwind tables, at most: 2 GiB. All code of a host with Node, Envoy and workerd takes 10 MiB.
+/// Pieces of the memory for unwind tables, at most: 2 GiB. The largest table seen, Envoy's, takes two of them.
 pub const MAX_TABLE_PIECES: u32 = 1024;
