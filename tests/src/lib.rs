@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod control_group;
 pub mod cpu_time;
 pub mod folded;
+pub mod memory;
 pub mod paths;
 pub mod process;
 pub mod report;

@@ -8,6 +8,7 @@ mod formats;
 mod garbage_collected;
 mod images;
 mod inlines;
+mod memory;
 mod nginx;
 mod ratio;
 mod refusals;

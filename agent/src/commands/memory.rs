@@ -23,6 +23,7 @@ use super::{
 use crate::{
     args::{CompareArgs, MemoryArgs, MemoryCommand, ReportForm},
     memory::{self, Options, Stop, report::report},
+    procfs::status,
     send::file::{Destination, FileError},
 };
 
@@ -39,13 +40,12 @@ pub fn run(args: &MemoryArgs) -> anyhow::Result<u8> {
     if let Some(MemoryCommand::Compare(compare)) = &args.command {
         return compare_files(compare).map(|()| 0);
     }
-    let pids: Vec<String> = args.pids.iter().map(u32::to_string).collect();
     let options = Options {
         pids: args.pids.clone(),
         follow_children: !args.no_children,
         interval: args.interval,
         duration: args.duration,
-        command: format!("pid {}", pids.join(", ")),
+        command: description(&args.pids),
         host: host_name(),
         snapshot_at_start: args.snapshot.clone(),
     };
@@ -73,6 +73,15 @@ pub fn run(args: &MemoryArgs) -> anyhow::Result<u8> {
     say(args.report, &report, |out, style| write_memory_report(&report, out, style))?;
     // Last: what was seen is not lost because a disk is full.
     snapshots.error.map_or(Ok(0), |error| Err(error.into()))
+}
+
+/// `nginx (4711), haproxy (4712)`.
+fn description(pids: &[u32]) -> String {
+    let names = pids.iter().map(|pid| match status::read(*pid) {
+        Ok(status) => format!("{} ({pid})", status.name),
+        Err(_) => pid.to_string(),
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Files of snapshots.

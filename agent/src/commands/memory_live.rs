@@ -17,10 +17,11 @@ const CHART_HEIGHT: usize = 8;
 const EDGE_CHARS: usize = 12;
 /// A chart of more columns is no better, and costs more to draw.
 const MAX_CHART_CHARS: usize = 160;
-/// Nobody reads faster, and each picture costs a fit of all points.
-const PICTURE_EVERY_NS: u64 = 1_000_000_000;
+/// Nobody reads faster, and each picture costs a fit of all points. Somewhat less than a second: a reading that comes a
+/// moment early shall not have to wait for the next one.
+const PICTURE_EVERY_NS: u64 = 900_000_000;
 /// Between two lines when stderr is no terminal.
-const LINE_EVERY_NS: u64 = 10_000_000_000;
+const LINE_EVERY_NS: u64 = 9_900_000_000;
 
 /// Where it is shown: on stderr, so that the report can be piped.
 pub(super) struct Live {
@@ -48,7 +49,6 @@ impl Live {
         if let Some(bar) = &self.bar {
             self.next_ns = sight.time_ns.saturating_add(PICTURE_EVERY_NS);
             bar.set_message(format!("{}\n{line}  Ctrl-C ends", self.picture(sight)));
-            bar.tick();
         } else {
             self.next_ns = sight.time_ns.saturating_add(LINE_EVERY_NS);
             // A closed stderr is no reason to stop watching.

@@ -26,7 +26,9 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
         .filter_map(|(field, history)| Some((field.name(), Series::of(history)?)))
         .collect();
     let trend = tree.get(Field::AnonymousAndSwap.name()).map(|series| series.trend);
-    let rate = trend.filter(|trend| trend.direction == Direction::Increasing).and_then(|trend| trend.fit);
+    let goes_on = watch.end != End::TargetsEnded;
+    let rate =
+        trend.filter(|trend| goes_on && trend.direction == Direction::Increasing).and_then(|trend| trend.fit);
     let rate_bytes_per_second = rate.map_or(0.0, |fit| fit.rate_bytes_per_second);
     MemoryReport {
         host: options.host.clone(),

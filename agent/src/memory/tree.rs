@@ -57,7 +57,7 @@ pub(super) struct Process {
     pub(super) has_ended: bool,
     pub(super) usage: MemoryUse,
     pub(super) history: History,
-    status: StatusFile,
+    pub(super) status: StatusFile,
 }
 
 /// All that are watched.

@@ -115,8 +115,7 @@ pub fn watch(
     };
     let interval_ns = nanos(options.interval);
     let end_ns = options.duration.map(|duration| began_ns.saturating_add(nanos(duration)));
-    let take =
-        |watch: &Watch, label: &str| snapshot::take(&watch.tree, label, &options.host, &options.command);
+    let take = |watch: &Watch, label: &str| snapshot::take(&watch.tree, label, options);
     let mut due_ns = began_ns;
     watch.end = 'watching: loop {
         if !watch.read(clock::monotonic_ns().saturating_sub(began_ns))? {
@@ -153,7 +152,10 @@ pub fn watch(
             thread::sleep(SLICE.min(Duration::from_nanos(wake_ns - now_ns)));
         }
     };
-    watch.headroom = watch.group.headroom().or(watch.headroom.take());
+    // Of a process that has gone, the last look is the one that counts.
+    if watch.end != End::TargetsEnded {
+        watch.headroom = watch.group.headroom().or(watch.headroom.take());
+    }
     watch.duration_ns = clock::monotonic_ns().saturating_sub(began_ns);
     watch.cpu_ns = clock::process_cpu_ns().saturating_sub(cpu_before_ns);
     Ok(watch)

@@ -110,7 +110,8 @@ impl Styled<'_> {
 
 fn side(side: &Side) -> String {
     let Side { label, host, command, n_processes, .. } = side;
-    printable(&format!("{label}: {command} on {host}, {n_processes} processes"))
+    let noun = if *n_processes == 1 { "process" } else { "processes" };
+    printable(&format!("{label}: {command} on {host}, {n_processes} {noun}"))
 }
 
 fn mapping_text(mapping: &MappingChange) -> String {
