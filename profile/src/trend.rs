@@ -82,6 +82,8 @@ pub fn trend(points: &[Point]) -> Trend {
             _ => Direction::Stable,
         },
         (Some(_), Some(_)) => Direction::Stable,
+        // No interval from many points means that they hang together too much to exclude a slope of zero.
+        _ if points.len() >= MIN_POINTS => Direction::Stable,
         _ => Direction::Unknown,
     };
     Trend { direction, fit: Some(fit) }

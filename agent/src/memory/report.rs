@@ -44,7 +44,7 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
         control_group: watch.group.report(watch.headroom.as_ref()),
         tree,
         processes: processes(watch, limit_bytes),
-        n_processes_left_out: watch.tree.n_left_out,
+        n_processes_left_out: watch.tree.n_left_out.saturating_add(watch.tree.n_unread),
         history: points,
         n_readings_per_point: history.map_or(1, History::n_per_point),
         snapshots,
@@ -94,6 +94,12 @@ fn comments(watch: &Watch) -> Vec<String> {
     if let Some(error) = &watch.tree.rollup_error {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         comments.push(format!("no PSS: {error}{cause}; root or CAP_SYS_PTRACE can read it"));
+    }
+    if watch.tree.n_unread > 0 {
+        comments.push(format!(
+            "{} processes are not in the sums: more than are read at once, or more than open files allow",
+            watch.tree.n_unread
+        ));
     }
     if watch.n_missed > 0 {
         comments.push(format!(

@@ -67,8 +67,10 @@ pub(super) struct Tree {
     follows_children: bool,
     /// Processes of this host that are none of ours; a new ID is looked at once.
     others: BTreeSet<u32>,
-    /// Processes that are not read or no longer reported.
+    /// Processes that have ended and are no longer reported.
     pub(super) n_left_out: u64,
+    /// Processes that are missing from the sums: too many, or they could not be opened.
+    pub(super) n_unread: u64,
     /// Why PSS is not known, if it is not.
     pub(super) rollup_error: Option<MemoryError>,
     /// The longest that PSS of one process took.
@@ -85,6 +87,7 @@ impl Tree {
             follows_children,
             others: BTreeSet::new(),
             n_left_out: 0,
+            n_unread: 0,
             rollup_error: None,
             rollup_longest_ns: 0,
             buffer: Vec::new(),
@@ -211,15 +214,20 @@ impl Tree {
     }
 
     fn take_in(&mut self, pid: u32, time_ns: u64) {
-        if self.live.len() >= MAX_LIVE {
-            self.others.insert(pid);
-            self.n_left_out += 1;
-            return;
+        if self.live.len() < MAX_LIVE {
+            match self.open(pid, time_ns) {
+                Ok(process) => {
+                    self.live.insert(pid, process);
+                    return;
+                }
+                Err(error) if error.is_gone() => {}
+                Err(_) => self.n_unread += 1,
+            }
+        } else {
+            self.n_unread += 1;
         }
-        // One that has ended already had nothing to show.
-        if let Ok(process) = self.open(pid, time_ns) {
-            self.live.insert(pid, process);
-        }
+        // Looked at once, like all others: a zombie may stay for long.
+        self.others.insert(pid);
     }
 
     /// Keeps the largest of those that have ended.

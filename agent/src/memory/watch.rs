@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clock;
 
-/// Points kept of each quantity of the tree: 32 KiB. A day at one reading a second is kept at 2:49 a point.
+/// Points kept of each quantity of the tree: 32 KiB. A day at one reading a second is kept at 128 s a point.
 pub(super) const HISTORY_POINTS: usize = 1024;
 /// How long a signal may wait.
 const SLICE: Duration = Duration::from_millis(100);

@@ -58,6 +58,20 @@ pub enum MemoryError {
     },
 }
 
+impl MemoryError {
+    /// Whether this only says that the process has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::NoMemory { .. } => true,
+            Self::Read { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(libc::ESRCH)
+            }
+            Self::Field { .. } => false,
+        }
+    }
+}
+
 impl StatusFile {
     /// Opens the status file of a live process.
     ///

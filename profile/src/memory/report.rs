@@ -36,7 +36,7 @@ pub struct MemoryReport {
     pub tree: BTreeMap<&'static str, Series>,
     /// The largest first.
     pub processes: Vec<ProcessReport>,
-    /// Processes that are not in the list: too many, or gone and small.
+    /// Processes that are not in the list: gone and small, or never read, which a comment then says.
     pub n_processes_left_out: u64,
     /// `anonymous_and_swap` of the tree, as the verdict saw it.
     pub history: Vec<Point>,

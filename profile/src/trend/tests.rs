@@ -38,7 +38,7 @@ fn growth_that_does_not_end_is_a_leak_with_its_rate_and_its_beginning() {
 fn what_ends_or_is_given_back_is_no_leak() {
     let sawtooth =
         |period: f64, base: f64| series(60, move |s| (base + (s % period) * 10.0 / period * 6.0 / 5.0) * MIB);
-    let cases: [(&str, Vec<Point>, Pattern, &str); 8] = [
+    let cases: [(&str, Vec<Point>, Pattern, &str); 10] = [
         (
             "a cache that fills",
             series(60, |s| (3.0 + s.min(20.0) * 2.0) * MIB),
@@ -55,6 +55,26 @@ fn what_ends_or_is_given_back_is_no_leak() {
         ("a sawtooth", sawtooth(10.0, 1.0), Pattern::Sawtooth, "5 times"),
         ("a slow sawtooth", sawtooth(25.0, 1.0), Pattern::Sawtooth, "2 times"),
         ("on a base", sawtooth(10.0, 400.0), Pattern::Stable, "stable"),
+        (
+            "a reload",
+            series(60, |s| (4.0 + s * 0.0005 + if s == 20.0 { 3.0 } else { 0.0 }) * MIB),
+            Pattern::Stable,
+            "stable",
+        ),
+        (
+            "a reload that leaves more behind",
+            series(60, |s| {
+                (if s < 20.0 {
+                    4.0
+                } else if s < 23.0 {
+                    7.5
+                } else {
+                    5.0
+                }) * MIB
+            }),
+            Pattern::Plateau,
+            "grew 1.0 MiB until 00:00:20, then stayed",
+        ),
         ("constant", series(60, |_| 77.0 * MIB), Pattern::Stable, "stable"),
         ("shrinking", series(60, |s| (200.0 - s) * MIB), Pattern::Decreasing, "decreasing by 1.00 MiB/s"),
     ];
@@ -124,6 +144,8 @@ fn a_direction_needs_a_change_beyond_noise_and_enough_points() {
     assert_eq!(direction(&series(60, |s| (100.0 - s) * MIB)), Direction::Decreasing);
     assert_eq!(direction(&series(60, |s| (1000.0 + s * 0.1) * MIB)), Direction::Stable, "0.6 % in all");
     assert_eq!(direction(&series(60, |s| MIB + s * 1000.0)), Direction::Stable, "60 kB in all");
+    let plateau = series(60, |s| (3.0 + s.min(15.0) * 2.0) * MIB);
+    assert_eq!(direction(&plateau), Direction::Stable, "{:?}", trend(&plateau));
     assert_eq!(direction(&series(2, |s| s * MIB)), Direction::Unknown);
     assert_eq!(direction(&series(1, |s| s * MIB)), Direction::Unknown);
     assert_eq!(direction(&[Point::at(5, 1), Point::at(5, 9)]), Direction::Unknown, "no time passed");

@@ -10,7 +10,9 @@
 use serde::Serialize;
 
 use super::{
-    Direction, Fit, Point, Trend, noise_bytes,
+    Direction, Fit, Point, Trend,
+    fit::median,
+    noise_bytes,
     runs::split,
     trend,
     wording::{amount_text, clock_text, rate_text},
@@ -84,7 +86,7 @@ pub struct Verdict {
     pub since_ns: Option<u64>,
     /// Until when it grew.
     pub until_ns: Option<u64>,
-    /// Between the lowest and the highest point of the run.
+    /// From the lowest point of the run to its last; of a plateau, to its level.
     pub gained_bytes: u64,
     /// Times that more than half was given back.
     pub n_drops: usize,
@@ -175,7 +177,6 @@ struct Judged<'a> {
     high_bytes: u64,
     gained_bytes: u64,
     since_ns: u64,
-    until_ns: u64,
     /// From where it began to grow, however short that is.
     climbing: Trend,
 }
@@ -184,23 +185,22 @@ impl<'a> Judged<'a> {
     fn new(points: &'a [Point], n_drops: usize, window_s: f64) -> Self {
         let low_bytes = points.iter().map(|point| point.bytes).min().unwrap_or(0);
         let high_bytes = points.iter().map(|point| point.bytes).max().unwrap_or(0);
-        let gained_bytes = high_bytes.saturating_sub(low_bytes);
-        let edge = gained_bytes as f64 * EDGE_SHARE;
+        let spread = high_bytes.saturating_sub(low_bytes) as f64;
+        let edge = spread * EDGE_SHARE;
+        let gained_bytes = points.last().map_or(0, |point| point.bytes.saturating_sub(low_bytes));
         let start_ns = points.first().map_or(0, |point| point.time_ns);
         let end_ns = points.last().map_or(0, |point| point.time_ns);
         let is_low = |point: &&Point| point.bytes as f64 <= low_bytes as f64 + edge;
-        let is_high = |point: &&Point| point.bytes as f64 >= high_bytes as f64 - edge;
         let low_until_ns = points.iter().rev().find(is_low).map_or(start_ns, |point| point.time_ns);
         // A line that climbs from the very beginning is within its own edge for a moment, too.
         // What was as high before, and came back, is up and down and no beginning.
         let was_high = points
             .iter()
             .filter(|point| point.time_ns < low_until_ns)
-            .any(|point| point.bytes as f64 > low_bytes as f64 + gained_bytes as f64 * FLOOR_SHARE);
+            .any(|point| point.bytes as f64 > low_bytes as f64 + spread * FLOOR_SHARE);
         let is_from_start = was_high
             || low_until_ns.saturating_sub(start_ns) as f64 <= 2.0 * EDGE_SHARE * (end_ns - start_ns) as f64;
         let since_ns = if is_from_start { start_ns } else { low_until_ns };
-        let until_ns = points.iter().find(is_high).map_or(end_ns, |point| point.time_ns);
         let start = points.partition_point(|point| point.time_ns < since_ns);
         let climbing: &[Point] = points.get(start..).unwrap_or_default();
         let is_enough = climbing.len() >= MIN_POINTS && span_s(climbing) >= window_s * MIN_RUN_SHARE;
@@ -215,7 +215,6 @@ impl<'a> Judged<'a> {
             high_bytes,
             gained_bytes,
             since_ns,
-            until_ns: until_ns.max(since_ns),
         }
     }
 
@@ -249,12 +248,7 @@ impl<'a> Judged<'a> {
             if has_gained && self.has_stayed() {
                 return self.plateau();
             }
-            let reason = format!(
-                "stable: between {} and {} all the time",
-                amount_text(self.low_bytes as f64),
-                amount_text(self.high_bytes as f64)
-            );
-            return self.verdict(VerdictKind::NoLeak, Pattern::Stable, [reason]);
+            return self.stable();
         }
         if !is_climbing {
             if late_high.is_none_or(|high| high >= self.rate()) && !self.has_stayed() {
@@ -299,19 +293,48 @@ impl<'a> Judged<'a> {
     }
 
     fn plateau(&self) -> Verdict {
-        let reason = format!(
-            "grew {} until {}, then stayed",
-            amount_text(self.gained_bytes as f64),
-            clock_text(self.until_ns)
-        );
-        self.verdict(VerdictKind::NoLeak, Pattern::Plateau, [reason])
+        let settled = self.settled();
+        let gained = settled - self.low_bytes as f64;
+        // A peak that went again is no growth.
+        if gained < noise_bytes(self.points) {
+            return self.stable();
+        }
+        let until_ns = self.settled_since_ns();
+        let reason = format!("grew {} until {}, then stayed", amount_text(gained), clock_text(until_ns));
+        let verdict = self.verdict(VerdictKind::NoLeak, Pattern::Plateau, [reason]);
+        Verdict { gained_bytes: gained as u64, until_ns: Some(until_ns.max(self.since_ns)), ..verdict }
     }
 
-    /// The last quarter lies within the edge of the highest point, but for noise.
+    fn stable(&self) -> Verdict {
+        let (low, high) = (amount_text(self.low_bytes as f64), amount_text(self.high_bytes as f64));
+        let reason = format!("stable: between {low} and {high} all the time");
+        self.verdict(VerdictKind::NoLeak, Pattern::Stable, [reason])
+    }
+
+    /// The level of the last quarter.
+    fn settled(&self) -> f64 {
+        let mut levels: Vec<f64> = self.quarter(3).iter().map(|point| point.bytes as f64).collect();
+        levels.sort_unstable_by(f64::total_cmp);
+        median(&levels)
+    }
+
+    /// What the level may be missed by.
+    fn settled_edge(&self) -> f64 {
+        ((self.settled() - self.low_bytes as f64) * EDGE_SHARE).max(noise_bytes(self.points))
+    }
+
+    /// From when on it was never below the level of the last quarter.
+    fn settled_since_ns(&self) -> u64 {
+        let floor = self.settled() - self.settled_edge();
+        let n_before =
+            self.points.iter().rposition(|point| (point.bytes as f64) < floor).map_or(0, |it| it + 1);
+        self.points.get(n_before).or(self.points.last()).map_or(0, |point| point.time_ns)
+    }
+
+    /// The last quarter stays on one level, but for noise.
     fn has_stayed(&self) -> bool {
-        let edge = (self.gained_bytes as f64 * 2.0 * EDGE_SHARE).max(noise_bytes(self.points));
-        let quarter = self.quarter(3);
-        !quarter.is_empty() && quarter.iter().all(|point| point.bytes as f64 >= self.high_bytes as f64 - edge)
+        let (settled, edge) = (self.settled(), self.settled_edge());
+        self.quarter(3).iter().all(|point| (point.bytes as f64 - settled).abs() <= edge)
     }
 
     /// Why the growth is none, if the low points of the last quarter are not above those of the first.
@@ -341,13 +364,13 @@ impl<'a> Judged<'a> {
     }
 
     fn verdict<const N: usize>(&self, kind: VerdictKind, pattern: Pattern, reasons: [String; N]) -> Verdict {
-        let has_grown = !self.points.is_empty() && self.gained_bytes > 0;
+        let has_grown = self.gained_bytes > 0;
         Verdict {
             kind,
             pattern,
             rate_bytes_per_second: self.rate(),
             since_ns: has_grown.then_some(self.since_ns),
-            until_ns: has_grown.then_some(self.until_ns),
+            until_ns: self.points.last().filter(|_| has_grown).map(|point| point.time_ns),
             gained_bytes: self.gained_bytes,
             n_drops: self.n_drops,
             fit: self.climbing.fit,
