@@ -56,6 +56,8 @@ pub struct Elf<'file> {
     pub kind: u16,
     /// `EM_X86_64`...
     pub machine: u16,
+    /// Address of the first instruction of a program; 0 in most libraries.
+    pub entry_svma: u64,
     /// The program header table.
     pub program_headers: Vec<ProgramHeader>,
     /// The section header table; empty where the file has none.
@@ -130,7 +132,8 @@ impl<'file> Elf<'file> {
             "section headers",
         )?;
         let sections = parse_sections(file, &raw_sections, usize::from(short(62)?))?;
-        Ok(Self { file, kind: short(16)?, machine: short(18)?, program_headers, sections })
+        let (kind, machine, entry_svma) = (short(16)?, short(18)?, long(24)?);
+        Ok(Self { file, kind, machine, entry_svma, program_headers, sections })
     }
 
     /// The first section of this name.

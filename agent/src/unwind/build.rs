@@ -4,6 +4,7 @@ use ::object::elf;
 
 use super::{
     compact::{Table, pack},
+    entry_point,
     error::UnwindError,
     gathered::Gathered,
     go,
@@ -31,6 +32,7 @@ pub fn build_or(
         return Err(UnwindError::Machine { machine: elf.machine });
     }
     let code = code_segments(&elf);
+    let entry = file_offset(elf.entry_svma, &code);
     let go = GoTable::of(&elf);
     let sections: &[_] = match go {
         // Go's `.debug_frame` knows neither roots nor switches of the stack.
@@ -51,7 +53,7 @@ pub fn build_or(
             };
             // A name says what a table is made from; what Go's own table adds is not in it.
             if go.is_none() {
-                key = Some(TableKey::of(&section, &code));
+                key = Some(TableKey::of(&section, &code, entry));
                 if let Some(table) = key.and_then(&mut known) {
                     return Ok(table);
                 }
@@ -61,8 +63,11 @@ pub fn build_or(
         if let Some(go) = &go {
             go::add_functions(&mut gathered, go, &object.file)?;
         }
-        let rows = gathered.finish()?;
+        let mut rows = gathered.finish()?;
         if !rows.rows.is_empty() {
+            if let Some(entry) = entry {
+                entry_point::make_root(&mut rows, entry);
+            }
             return Ok(Table { key, ..pack(&rows)? });
         }
     }
@@ -80,6 +85,14 @@ fn code_segments(elf: &Elf<'_>) -> Vec<CodeSegment> {
             size_bytes: header.file_bytes,
         })
         .collect()
+}
+
+fn file_offset(svma: u64, code: &[CodeSegment]) -> Option<u32> {
+    let offset = |segment: &CodeSegment| {
+        let within = svma.checked_sub(segment.svma).filter(|within| *within < segment.size_bytes)?;
+        u32::try_from(segment.file_offset.checked_add(within)?).ok()
+    };
+    code.iter().find_map(offset)
 }
 
 /// The bytes of a section, none where there are none or they are compressed.

@@ -15,9 +15,9 @@ const SOURCES: &str = env!("BRAZIER_UNWIND_SOURCES");
 pub struct TableKey(pub [u8; 32]);
 
 impl TableKey {
-    /// The name of a section and of the code that it speaks of.
+    /// The name of a section, of the code that it speaks of, and of where that begins to run.
     #[must_use]
-    pub fn of(section: &FrameSection<'_>, code: &[CodeSegment]) -> Self {
+    pub fn of(section: &FrameSection<'_>, code: &[CodeSegment], entry: Option<u32>) -> Self {
         let FrameSection { kind, bytes, svma, text_svma, got_svma } = *section;
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
@@ -30,7 +30,7 @@ impl TableKey {
             SectionKind::EhFrame => 0,
             SectionKind::DebugFrame => 1,
         }]);
-        for base in [Some(svma), text_svma, got_svma] {
+        for base in [Some(svma), text_svma, got_svma, entry.map(u64::from)] {
             add(base.map(u64::to_le_bytes).as_ref().map_or(&[], |bytes| bytes));
         }
         for CodeSegment { file_offset, svma, size_bytes } in code {
@@ -78,12 +78,13 @@ mod tests {
             (section, [CodeSegment { size_bytes: 4, ..code[0] }]),
         ];
         let mut keys: Vec<TableKey> =
-            others.iter().map(|(section, code)| TableKey::of(section, code)).collect();
-        keys.push(TableKey::of(&section, &code));
-        keys.push(TableKey::of(&section, &[]));
+            others.iter().map(|(section, code)| TableKey::of(section, code, None)).collect();
+        keys.push(TableKey::of(&section, &code, None));
+        keys.push(TableKey::of(&section, &[], None));
+        keys.push(TableKey::of(&section, &code, Some(9)));
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{i} of {keys:?}");
         }
-        assert_eq!(TableKey::of(&section, &code), keys[others.len()]);
+        assert_eq!(TableKey::of(&section, &code, None), keys[others.len()]);
     }
 }

@@ -11,6 +11,7 @@ pub mod build;
 pub mod compact;
 mod dictionary;
 mod entries;
+mod entry_point;
 pub mod error;
 mod expression;
 mod functions;
