@@ -13,7 +13,7 @@ use abi::{
 
 use crate::{
     decode::RawStack,
-    process::{Backing, FileId, Files, Image, ImageId},
+    process::{Backing, FileId, Files, ImageId, Mappings},
 };
 
 /// A user frame that needs nothing more to be named.
@@ -90,6 +90,15 @@ pub struct Aggregate {
     n_stacks_missing: u64,
 }
 
+/// How the user half of a sample was walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// To the root.
+    pub is_complete: bool,
+    /// Only to this file, whose unwind table was not there.
+    pub missing: Option<FileId>,
+}
+
 impl Aggregate {
     /// Takes in a user stack.
     pub fn add_user_stack(&mut self, stack: RawStack) {
@@ -105,16 +114,17 @@ impl Aggregate {
         self.kernel.insert(id, index);
     }
 
-    /// Counts a sample of an image. Gives the file whose unwind table the walk missed, if it did.
+    /// Counts a sample of an image, with what it had mapped at that moment. Says how its user half was walked, if it
+    /// has one.
     pub fn add(
         &mut self,
         sample: &Sample,
         image_id: ImageId,
-        image: &Image,
+        mappings: &Mappings,
         files: &Files,
-    ) -> Option<FileId> {
+    ) -> Option<Walked> {
         let id = |id| id & !UNREPEATED_STACK;
-        let user = self.user_stack(id(sample.user_stack), image_id, image, files);
+        let user = self.user_stack(id(sample.user_stack), image_id, mappings, files);
         let kernel = self.kernel.get(&id(sample.kernel_stack)).copied();
         // What no other sample will ask for is not kept: a full table must not make ours grow.
         if sample.user_stack & UNREPEATED_STACK != 0 {
@@ -136,18 +146,19 @@ impl Aggregate {
         self.note_use(user?, sample.time_ns)
     }
 
-    /// Notes that a stack was sampled; gives the file in which it ended for want of a table.
-    fn note_use(&mut self, user: StackIndex, time_ns: u64) -> Option<FileId> {
+    /// Notes that a stack was sampled.
+    fn note_use(&mut self, user: StackIndex, time_ns: u64) -> Option<Walked> {
         let index = user as usize;
         if self.last_sampled_ns.len() <= index {
             self.last_sampled_ns.resize(index + 1, 0);
         }
         self.last_sampled_ns[index] = self.last_sampled_ns[index].max(time_ns);
-        let stack = self.user_stacks.values.get(index).filter(|stack| stack.fault == Fault::TABLE_PENDING)?;
-        match stack.frames.last() {
-            Some(UserFrame::File { file, .. }) => Some(*file),
+        let stack = self.user_stacks.values.get(index)?;
+        let missing = match stack.frames.last() {
+            Some(UserFrame::File { file, .. }) if stack.fault == Fault::TABLE_PENDING => Some(*file),
             _ => None,
-        }
+        };
+        Some(Walked { is_complete: stack.fault.is_complete(), missing })
     }
 
     /// When code of each file was last in a sampled stack.
@@ -194,7 +205,13 @@ impl Aggregate {
         self.n_stacks_missing
     }
 
-    fn user_stack(&mut self, id: u64, image_id: ImageId, image: &Image, files: &Files) -> Option<StackIndex> {
+    fn user_stack(
+        &mut self,
+        id: u64,
+        image_id: ImageId,
+        mappings: &Mappings,
+        files: &Files,
+    ) -> Option<StackIndex> {
         if let Some(index) =
             self.resolved.get(&(id, None)).or_else(|| self.resolved.get(&(id, Some(image_id))))
         {
@@ -203,7 +220,7 @@ impl Aggregate {
         let raw = self.raw_user.get(&id)?;
         let is_portable =
             raw.words.iter().all(|word| matches!(PackedFrame(*word).unpack(), Frame::File { .. }));
-        let index = self.user_stacks.intern(resolve(raw, image, files));
+        let index = self.user_stacks.intern(resolve(raw, mappings, files));
         self.resolved.insert((id, (!is_portable).then_some(image_id)), index);
         Some(index)
     }
@@ -211,7 +228,7 @@ impl Aggregate {
 
 /// Gives every frame its file. A return address outside all mappings ends the stack, as it would have in the
 /// kernel had the mappings been known there.
-fn resolve(raw: &RawStack, image: &Image, files: &Files) -> UserStack {
+fn resolve(raw: &RawStack, mappings: &Mappings, files: &Files) -> UserStack {
     let has_frame_pointer_steps = raw.has_frame_pointer_steps;
     let mut frames = Vec::with_capacity(raw.words.len());
     for word in &raw.words {
@@ -219,7 +236,7 @@ fn resolve(raw: &RawStack, image: &Image, files: &Files) -> UserStack {
             Frame::File { file_id, offset } => {
                 files.by_number(file_id).map(|file| UserFrame::File { file, offset })
             }
-            Frame::Absolute(address) => image.mappings.find(address).map(|mapping| match mapping.backing {
+            Frame::Absolute(address) => mappings.find(address).map(|mapping| match mapping.backing {
                 Backing::File(file) => {
                     UserFrame::File { file, offset: address - mapping.start + mapping.file_offset }
                 }
@@ -314,7 +331,7 @@ mod tests {
             context: 0,
         };
         let id = processes.image_at(tgid, 9).expect("an image");
-        aggregate.add(&sample, id, processes.image(id).expect("by ID"), processes.files());
+        aggregate.add(&sample, id, &processes.image(id).expect("by ID").mappings, processes.files());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The agent: samples stacks of running processes from the kernel and turns them into profiles.
 //!
-//! A sample goes one way: [`kernel`] (bytes) -> [`decode`] -> [`process`] (which image, which file) ->
-//! [`aggregate`] (counted stacks) -> [`symbolize`] and [`assemble`] (named frames, a profile) -> `profile`'s
+//! A sample goes one way: [`kernel`] (bytes) -> [`decode`] -> [`process`] (which image, which file) -> [`late_walk`]
+//! (stacks in code that the kernel side did not know) -> [`aggregate`] (counted stacks) -> [`symbolize`] and [`assemble`] (named frames, a profile) -> `profile`'s
 //! encoders -> [`send`]. One arrow goes back: [`process::plan`] decides [`table_op::TableOp`]s, and [`kernel`]
 //! writes them. [`run`] wires the stages; [`commands`] says what a user asked for.
 
@@ -13,6 +13,7 @@ pub mod commands;
 pub mod debuginfod;
 pub mod decode;
 pub mod kernel;
+pub mod late_walk;
 pub mod memory;
 pub mod object;
 pub mod process;

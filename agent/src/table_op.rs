@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use abi::{mapping::MappingTable, target::Target};
+use abi::{
+    mapping::{LargeTable, SmallTable},
+    target::Target,
+};
 
 use crate::{process::FileId, unwind};
 
@@ -17,6 +20,15 @@ pub struct FileUnwinding {
     pub is_refused: bool,
 }
 
+/// The mappings of a process, as a table of the kind that they fit into.
+#[derive(Clone, Debug)]
+pub enum ProcessTable {
+    /// Nearly every process.
+    Small(Box<SmallTable>),
+    /// A process with many pieces of code.
+    Large(Box<LargeTable>),
+}
+
 /// A change to a table of the kernel side. [`crate::process::plan`] decides them, [`crate::kernel`] carries
 /// them out.
 #[derive(Clone, Debug)]
@@ -26,7 +38,7 @@ pub enum TableOp {
         /// Process ID.
         pid: u32,
         /// All of them.
-        table: Box<MappingTable>,
+        table: ProcessTable,
     },
     /// Makes a process a target, or changes what is known of it.
     SetTarget {

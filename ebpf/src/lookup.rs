@@ -2,25 +2,22 @@
 
 use abi::{
     frame::PackedFrame,
-    limits::MAX_MAPPINGS,
     mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable},
 };
 
 use crate::branchless::less;
 
-const MASK: usize = MAX_MAPPINGS - 1;
-
 /// The frame that `address` stands for; `None` where no mapping is.
 #[inline(always)]
 #[must_use]
-pub fn find(table: &MappingTable, address: u64) -> Option<PackedFrame> {
+pub fn find<const N: usize>(table: &MappingTable<N>, address: u64) -> Option<PackedFrame> {
     frame_in(table, last_start_at_or_below(table, address), address)
 }
 
 /// The address as a frame of mapping `index`, if it lies in it.
 #[inline(always)]
-fn frame_in(table: &MappingTable, index: u64, address: u64) -> Option<PackedFrame> {
-    let index = index as usize & MASK;
+fn frame_in<const N: usize>(table: &MappingTable<N>, index: u64, address: u64) -> Option<PackedFrame> {
+    let index = index as usize & (N - 1);
     let start = table.starts[index];
     let MappingEntry { bias, n_pages, file_id } = table.entries[index];
     // One comparison: an address below the start wraps to a huge distance.
@@ -36,11 +33,11 @@ fn frame_in(table: &MappingTable, index: u64, address: u64) -> Option<PackedFram
 
 /// Index of the last start that is not above `address`; 0 if there is none.
 #[inline(always)]
-fn last_start_at_or_below(table: &MappingTable, address: u64) -> u64 {
+fn last_start_at_or_below<const N: usize>(table: &MappingTable<N>, address: u64) -> u64 {
     let mut base = 0;
-    let mut half = MAX_MAPPINGS as u64 / 2;
+    let mut half = N as u64 / 2;
     while half > 0 {
-        let start = table.starts[(base + half) as usize & MASK];
+        let start = table.starts[(base + half) as usize & (N - 1)];
         // User addresses and the filler u64::MAX are compared halved: the operands must stay below 2^63.
         base += half * (1 - less(address >> 1, start >> 1));
         half /= 2;
@@ -54,11 +51,11 @@ mod tests {
     use super::find;
     use abi::{
         frame::PackedFrame,
-        limits::MAX_MAPPINGS,
+        limits::{FEW_MAPPINGS, MAX_MAPPINGS},
         mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable},
     };
 
-    fn table(mappings: &[(u64, u32, u64, u32)]) -> MappingTable {
+    fn table<const N: usize>(mappings: &[(u64, u32, u64, u32)]) -> MappingTable<N> {
         let mut table = MappingTable::EMPTY;
         for (i, &(start, n_pages, file_offset, file_id)) in mappings.iter().enumerate() {
             table.starts[i] = start;
@@ -67,12 +64,11 @@ mod tests {
         table
     }
 
-    #[test]
-    fn an_address_is_found_in_its_mapping_and_nowhere_else() {
+    fn check<const N: usize>() {
         let all: std::vec::Vec<_> =
-            (0..MAX_MAPPINGS as u64).map(|i| (0x1000_0000 + i * 0x10_000, 4, 0x2000, 1 + i as u32)).collect();
-        for n in [0, 1, 2, 3, 100, MAX_MAPPINGS - 1, MAX_MAPPINGS] {
-            let table = table(&all[..n]);
+            (0..N as u64).map(|i| (0x1000_0000 + i * 0x10_000, 4, 0x2000, 1 + i as u32)).collect();
+        for n in [0, 1, 2, 3, 50, N - 1, N] {
+            let table = table::<N>(&all[..n]);
             for (i, &(start, ..)) in all.iter().enumerate() {
                 let offsets = [(-1, false), (0, true), (0x3fff, true), (0x4000, false)];
                 for (offset, inside) in offsets {
@@ -89,8 +85,14 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_found_in_its_mapping_and_nowhere_else() {
+        check::<FEW_MAPPINGS>();
+        check::<MAX_MAPPINGS>();
+    }
+
+    #[test]
     fn anonymous_memory_keeps_its_address() {
-        let table = table(&[(0x7000, 1, 0, FILE_ANONYMOUS)]);
+        let table = table::<FEW_MAPPINGS>(&[(0x7000, 1, 0, FILE_ANONYMOUS)]);
         assert_eq!(find(&table, 0x7123), Some(PackedFrame::absolute(0x7123)));
     }
 }

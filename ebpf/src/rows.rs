@@ -1,7 +1,8 @@
 //! The rule of an instruction: a search, without branches, in the packed table of its file.
 
 use abi::unwind::{
-    FileTable, IndexEntry, PAGE_BITS, QUARTER_BITS, ROWS_PER_LINE, UnwindLine, UnwindRule, rule_number,
+    CFA_FRAME_POINTER, CFA_NONE, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, FileTable,
+    IndexEntry, PAGE_BITS, QUARTER_BITS, ROWS_PER_LINE, UnwindLine, UnwindRule, rule_number,
 };
 
 use crate::branchless::less;
@@ -17,6 +18,22 @@ pub trait Rows {
     fn index(&self, number: u32) -> Option<IndexEntry>;
     /// A rule of a dictionary.
     fn rule(&self, number: u32) -> Option<UnwindRule>;
+}
+
+/// How to unwind an instruction of a file, by its table and what is said of it.
+#[inline(always)]
+pub fn rule_of(rows: &impl Rows, file: &FileTable, file_offset: u64) -> UnwindRule {
+    if file.state == FILE_PENDING {
+        return UnwindRule::PENDING;
+    }
+    let mut rule = UnwindRule::NONE;
+    if file.state & FILE_HAS_ROWS != 0 {
+        rule = find(rows, file, file_offset).unwrap_or(UnwindRule::NONE);
+    }
+    if rule.cfa == CFA_NONE && file.state & FILE_KEEPS_FRAME_POINTERS != 0 {
+        rule.cfa = CFA_FRAME_POINTER;
+    }
+    rule
 }
 
 /// The rule of the instruction at `file_offset`; `None` where the table does not reach, or is damaged.

@@ -81,8 +81,10 @@ pub fn by_rule(
     } else {
         return Err(Fault::UNSUPPORTED_RULE);
     };
-    // The return address was pushed on the stack that the callee then used.
-    if cfa <= sp {
+    // The return address was pushed on the stack that the callee then used; unless it took it off again and keeps it
+    // in a register (glibc's `vfork`).
+    let has_popped = rule.registers & RA_MASK == RA_IN_REGISTER;
+    if cfa < sp || (cfa == sp && !has_popped) {
         return Err(Fault::NOT_ASCENDING);
     }
 

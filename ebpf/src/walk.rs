@@ -7,7 +7,7 @@ use abi::{
     fault::Fault,
     frame::PackedFrame,
     limits::MAX_USER_FRAMES,
-    sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS},
+    sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS, STACK_LEAF_UNKNOWN},
     unwind::{
         CFA_FRAME_POINTER, CFA_NONE, CFA_PENDING, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, UnwindRule,
     },
@@ -81,7 +81,10 @@ impl Walk {
             (Some(known), _) => known,
             (None, Some(rule)) => (PackedFrame::absolute(address), rule),
             // The leaf did execute, so its mapping is only too new to be known.
-            (None, None) if is_leaf => (PackedFrame::absolute(address), UnwindRule::NONE),
+            (None, None) if is_leaf => {
+                self.flags |= STACK_LEAF_UNKNOWN;
+                (PackedFrame::absolute(address), UnwindRule::NONE)
+            }
             // More likely a misread stack.
             (None, None) => return self.stop(Fault::RETURN_UNMAPPED),
         };

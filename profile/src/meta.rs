@@ -23,6 +23,8 @@ pub struct Meta {
     pub stacks_complete: u64,
     /// Samples whose stack could not be finished, one entry for each reason.
     pub truncated: Vec<Truncation>,
+    /// How soon stacks were whole; None if nobody measured it.
+    pub first_stacks: Option<FirstStacks>,
     /// What the measurement itself cost; None if nobody measured it.
     pub overhead: Option<Overhead>,
     /// What became of unwind tables; None if nobody counted.
@@ -54,6 +56,23 @@ pub struct Truncation {
     pub reason: String,
     /// How many.
     pub count: u64,
+}
+
+/// How soon the stacks of processes are whole, of those that begin while they are recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FirstStacks {
+    /// From the start of sampling to the first whole stack of any process.
+    pub until_first_whole_ns: Option<u64>,
+    /// Images (a process from one exec to the next) that began during the run and have a user stack in some sample.
+    pub new_images: u64,
+    /// Of these, those whose first user stack is whole.
+    pub whole_at_once: u64,
+    /// Of these, those without any whole stack.
+    pub never_whole: u64,
+    /// Where the first user stack is not whole, from it to the first that is: half of them sooner.
+    pub median_ns: Option<u64>,
+    /// The longest of these times.
+    pub max_ns: Option<u64>,
 }
 
 /// What a run cost the host. None stands for what this host does not let us measure.

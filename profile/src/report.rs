@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     frames::FrameKind,
     hotspots,
-    meta::{Overhead, UnwindTables},
+    meta::{FirstStacks, Overhead, UnwindTables},
     model::Profile,
     strings::UNKNOWN,
     units::percent,
@@ -31,6 +31,7 @@ pub struct Report {
     pub lost_by_cause: BTreeMap<String, u64>,
     pub stacks: ReportStacks,
     pub unsymbolized_frames: usize,
+    pub first_stacks: FirstStacks,
     pub overhead: Overhead,
     pub unwind_tables: Option<UnwindTables>,
     pub totals: Vec<ReportTotal>,
@@ -159,6 +160,7 @@ impl Report {
                 truncated: summed(meta.truncated.iter().map(|cut| (&cut.reason, cut.count))),
             },
             unsymbolized_frames: unsymbolized_frames(profile),
+            first_stacks: meta.first_stacks.unwrap_or_default(),
             overhead: meta.overhead.unwrap_or_default(),
             unwind_tables: meta.unwind_tables,
             value: totals.get(weight_idx).map_or_else(

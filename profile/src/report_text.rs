@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::{
     report::Report,
-    strings::MAX_TEXT_BYTES,
+    strings::{MAX_TEXT_BYTES, UNKNOWN},
     units::{bytes_text, time_text},
 };
 
@@ -60,6 +60,7 @@ impl fmt::Display for Styled<'_> {
         self.threads(f)?;
         self.counts(f, "lost samples", "by cause", self.report.lost_by_cause.iter())?;
         self.counts(f, "truncated stacks", "by reason", self.report.stacks.truncated.iter())?;
+        self.first_stacks(f)?;
         self.overhead(f)?;
         for comment in &self.report.comments {
             writeln!(f, "\nnote: {}", printable(comment))?;
@@ -167,6 +168,25 @@ impl Styled<'_> {
         writeln!(f, "\n{}", self.paint(BOLD, &format!("{what} {by}")))?;
         for (name, count) in counts {
             writeln!(f, "{count:>10}  {}", self.fitted(&printable(name), 12))?;
+        }
+        Ok(())
+    }
+
+    fn first_stacks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.report.first_stacks;
+        if first.new_images == 0 {
+            return Ok(());
+        }
+        let time = |ns: Option<u64>| ns.map_or_else(|| UNKNOWN.to_owned(), time_text);
+        writeln!(f, "\n{}", self.paint(BOLD, "processes that began"))?;
+        for (figure, what) in [
+            (first.new_images.to_string(), "with a user stack"),
+            (first.whole_at_once.to_string(), "whose first user stack is whole"),
+            (first.never_whole.to_string(), "without a whole one"),
+            (time(first.median_ns), "until a whole one where the first is not, half of them sooner"),
+            (time(first.max_ns), "at most"),
+        ] {
+            writeln!(f, "{figure:>10}  {}", self.fitted(what, 12))?;
         }
         Ok(())
     }

@@ -12,7 +12,9 @@ use std::{
 use abi::counter::Counter;
 use anyhow::{Context as _, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use profile::{Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode};
+use profile::{
+    FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode,
+};
 
 use crate::{
     args::{Event, Format, RecordArgs, ReportForm},
@@ -220,6 +222,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
         lost,
         stacks_complete,
         truncated,
+        first_stacks: Some(first_stacks(recording)),
         overhead: Some(overhead(recording)),
         unwind_tables: Some(unwind_tables(recording)),
         comments: comments(recording),
@@ -276,6 +279,7 @@ fn comments(recording: &Recording) -> Vec<String> {
             assemble::n_frame_pointer_samples(&recording.aggregate),
             "samples with code that has no unwind information: left by its frame pointer",
         ),
+        (recording.n_walked_late, "samples in code too new for the kernel side: walked by the agent"),
         (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
     ] {
         if count > 0 {
@@ -283,6 +287,19 @@ fn comments(recording: &Recording) -> Vec<String> {
         }
     }
     comments
+}
+
+fn first_stacks(recording: &Recording) -> FirstStacks {
+    let first = recording.first_stacks;
+    let ns = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    FirstStacks {
+        until_first_whole_ns: ns(first.until_first_whole),
+        new_images: first.n_images,
+        whole_at_once: first.n_whole_at_once,
+        never_whole: first.n_never_whole,
+        median_ns: ns(first.median),
+        max_ns: ns(first.longest),
+    }
 }
 
 fn overhead(recording: &Recording) -> Overhead {

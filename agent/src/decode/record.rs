@@ -3,7 +3,8 @@
 use abi::{
     fault::Fault,
     sample::{
-        KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
+        CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK,
+        STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
     },
 };
 use thiserror::Error;
@@ -17,6 +18,21 @@ pub enum Record {
     UserStack(RawStack),
     /// A kernel stack; its words are absolute addresses.
     KernelStack(RawStack),
+    /// A user stack that was not walked.
+    Capture(Capture),
+}
+
+/// Registers and stack of a thread in code that the kernel side did not know yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// What its sample calls it.
+    pub id: u64,
+    /// Instruction pointer.
+    pub ip: u64,
+    /// General registers, by their DWARF number.
+    pub registers: [u64; 16],
+    /// The stack, from the stack pointer upwards.
+    pub words: Vec<u64>,
 }
 
 /// A stack as it crossed, leaf first.
@@ -60,14 +76,24 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         KIND_SAMPLE => Sample::decode(bytes).map(Record::Sample).ok_or(short),
         KIND_USER_STACK => stack(bytes).map(Record::UserStack).ok_or(short),
         KIND_KERNEL_STACK => stack(bytes).map(Record::KernelStack).ok_or(short),
+        KIND_CAPTURE => capture(bytes).map(Record::Capture).ok_or(short),
         kind => Err(DecodeError::UnknownKind { kind }),
     }
 }
 
+fn capture(bytes: &[u8]) -> Option<Capture> {
+    let (CaptureHeader { n_words, id, ip, registers, .. }, words) = CaptureHeader::decode(bytes)?;
+    Some(Capture { id, ip, registers, words: words_of(words, n_words)? })
+}
+
+fn words_of(bytes: &[u8], n_words: u32) -> Option<Vec<u64>> {
+    let bytes = bytes.get(..(n_words as usize).checked_mul(8)?)?;
+    Some(bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect())
+}
+
 fn stack(bytes: &[u8]) -> Option<RawStack> {
     let (header, frames) = StackHeader::decode(bytes)?;
-    let frames = frames.get(..(header.n_frames as usize).checked_mul(8)?)?;
-    let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    let words = words_of(frames, header.n_frames)?;
     let has_frame_pointer_steps = header.flags & STACK_HAS_FRAME_POINTER_STEPS != 0;
     Some(RawStack { id: header.id, fault: header.fault(), has_frame_pointer_steps, words })
 }
@@ -85,6 +111,20 @@ mod tests {
         let bytes = words(&[2 << 32 | 2, 77, 1, 10, 11]);
         let Ok(Record::UserStack(stack)) = record(&bytes) else { panic!("{:?}", record(&bytes)) };
         assert_eq!((stack.id, stack.fault.0, stack.words), (77, 1, vec![10, 11]));
+    }
+
+    #[test]
+    fn a_stack_that_was_not_walked_is_read_back_and_no_cut_of_it_panics() {
+        let mut all = vec![2 << 32 | 4, 77, 0x401000];
+        all.extend(0..16);
+        all.extend([10, 11]);
+        let bytes = words(&all);
+        let Ok(Record::Capture(capture)) = record(&bytes) else { panic!("{:?}", record(&bytes)) };
+        assert_eq!((capture.id, capture.ip, capture.registers[7]), (77, 0x401000, 7));
+        assert_eq!(capture.words, [10, 11]);
+        for n_bytes in 0..bytes.len() {
+            assert_eq!(record(&bytes[..n_bytes]), Err(DecodeError::Short { n_bytes }));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod unwind_tables;
 
 use std::time::Duration;
 
-use abi::{config::Config, counter::Counter, names};
+use abi::{config::Config, counter::Counter, names, unwind::UnwindRule};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
@@ -121,6 +121,12 @@ impl Kernel {
         coldest_first: &[FileId],
     ) -> Result<Vec<FileId>, KernelError> {
         self.tables.make_room(table, coldest_first)
+    }
+
+    /// How the kernel side would unwind an instruction of a file.
+    #[must_use]
+    pub fn rule_of(&self, file: FileId, offset: u64) -> UnwindRule {
+        self.tables.unwind.rule_of(file, offset)
     }
 
     /// What the kernel side has counted, summed over all CPUs.

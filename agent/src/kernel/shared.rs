@@ -161,6 +161,14 @@ impl Pieces {
         unsafe { ptr::copy(from, to, n_bytes) };
     }
 
+    /// A block, if it is there.
+    pub(super) fn block(&self, number: u32) -> Option<&TableBlock> {
+        let is_there = (number as usize) < self.pieces.len() * BLOCKS_PER_TABLE_PIECE as usize;
+        // SAFETY: memory that is there, as long as `self`; any bytes are a block; and only what takes `self` alone
+        // changes them.
+        is_there.then(|| unsafe { &*self.span.start.cast::<TableBlock>().wrapping_add(number as usize) })
+    }
+
     fn bytes(&self, first_block: u32, n_bytes: usize) -> *mut u8 {
         let at = first_block as usize * size_of::<TableBlock>();
         let n_there = self.pieces.len() * PIECE_BYTES;

@@ -1,19 +1,28 @@
 //! Writes what [`crate::process::plan`] decided.
 
-use abi::{mapping::MappingTable, names, target::Target};
+use abi::{
+    mapping::{LargeTable, SmallTable},
+    names,
+    target::Target,
+};
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, MapError},
 };
 
 use super::{KernelError, load, unwind_tables::UnwindTables};
-use crate::{process::FileId, table_op::TableOp, unwind::Table};
+use crate::{
+    process::FileId,
+    table_op::{ProcessTable, TableOp},
+    unwind::Table,
+};
 
 /// The maps that the agent writes.
 pub(super) struct Tables {
     targets: HashMap<MapData, u32, Target>,
-    mappings: HashMap<MapData, u32, MappingTable>,
-    unwind: UnwindTables,
+    mappings: HashMap<MapData, u32, SmallTable>,
+    large_mappings: HashMap<MapData, u32, LargeTable>,
+    pub(super) unwind: UnwindTables,
 }
 
 impl Tables {
@@ -21,6 +30,7 @@ impl Tables {
         Ok(Self {
             targets: load::take(ebpf, names::MAP_TARGETS)?,
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
+            large_mappings: load::take(ebpf, names::MAP_LARGE_MAPPINGS)?,
             unwind: UnwindTables::take(ebpf, table_limit_bytes)?,
         })
     }
@@ -35,8 +45,15 @@ impl Tables {
 
     pub(super) fn apply(&mut self, op: &TableOp) -> Result<(), KernelError> {
         match op {
-            TableOp::SetMappings { pid, table } => {
-                self.mappings.insert(pid, table.as_ref(), 0).map_err(map_error(names::MAP_MAPPINGS))
+            // The other kind of table goes last: there is no moment without one.
+            TableOp::SetMappings { pid, table: ProcessTable::Small(table) } => {
+                self.mappings.insert(pid, table.as_ref(), 0).map_err(map_error(names::MAP_MAPPINGS))?;
+                self.forget_large(*pid)
+            }
+            TableOp::SetMappings { pid, table: ProcessTable::Large(table) } => {
+                let inserted = self.large_mappings.insert(pid, table.as_ref(), 0);
+                inserted.map_err(map_error(names::MAP_LARGE_MAPPINGS))?;
+                self.forget_small(*pid)
             }
             TableOp::SetTarget { pid, target } => {
                 self.targets.insert(pid, target, 0).map_err(map_error(names::MAP_TARGETS))
@@ -44,9 +61,18 @@ impl Tables {
             TableOp::SetUnwindTable { file, unwinding } => self.unwind.set(*file, unwinding),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
-                absent_is_fine(self.mappings.remove(pid)).map_err(map_error(names::MAP_MAPPINGS))
+                self.forget_small(*pid)?;
+                self.forget_large(*pid)
             }
         }
+    }
+
+    fn forget_small(&mut self, pid: u32) -> Result<(), KernelError> {
+        absent_is_fine(self.mappings.remove(&pid)).map_err(map_error(names::MAP_MAPPINGS))
+    }
+
+    fn forget_large(&mut self, pid: u32) -> Result<(), KernelError> {
+        absent_is_fine(self.large_mappings.remove(&pid)).map_err(map_error(names::MAP_LARGE_MAPPINGS))
     }
 }
 

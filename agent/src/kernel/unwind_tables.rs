@@ -12,11 +12,12 @@ use abi::{
     limits::MAX_UNWIND_FILES,
     names,
     unwind::{
-        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, FILE_WITHOUT_ROWS, FileTable,
-        MAX_ROWS_PER_QUARTER, ROWS_PER_LINE, TableBlock, WORDS_PER_BLOCK,
+        FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING, FILE_WITHOUT_ROWS, FileTable, IndexEntry,
+        MAX_ROWS_PER_QUARTER, ROWS_PER_LINE, TableBlock, UnwindLine, UnwindRule, WORDS_PER_BLOCK,
     },
 };
 use aya::Ebpf;
+use ebpf::rows::{self, Rows};
 
 use super::{
     KernelError,
@@ -83,6 +84,17 @@ impl UnwindTables {
         Ok(())
     }
 
+    /// How to unwind an instruction of a file, read as the programs read it.
+    pub(super) fn rule_of(&self, file: FileId, offset: u64) -> UnwindRule {
+        // Nothing is known of files past the array.
+        if file.get() >= MAX_UNWIND_FILES {
+            return UnwindRule::NONE;
+        }
+        // SAFETY: inside the array, and only this thread writes it.
+        let table = unsafe { ptr::read(self.files.at(file.get() as usize)) };
+        rows::rule_of(&self.pieces, &table, offset)
+    }
+
     /// Makes room for a table, and gives the files that have none any more: the first of `coldest_first` before
     /// others, and none at all if even all of them would not be enough. Takes a grace period of the kernel.
     pub(super) fn make_room(
@@ -141,6 +153,26 @@ impl UnwindTables {
         // The table is visible to whoever sees the state.
         word.swap(state, Ordering::AcqRel)
     }
+}
+
+impl Rows for Pieces {
+    fn line(&self, number: u32) -> Option<&UnwindLine> {
+        // SAFETY: a line is as large as a block and aligned no more, and every bit pattern is one.
+        self.block(number).map(|block| unsafe { &*ptr::from_ref(block).cast::<UnwindLine>() })
+    }
+
+    fn index(&self, number: u32) -> Option<IndexEntry> {
+        word(self, number).map(IndexEntry)
+    }
+
+    fn rule(&self, number: u32) -> Option<UnwindRule> {
+        word(self, number).map(UnwindRule::from_word)
+    }
+}
+
+fn word(pieces: &Pieces, number: u32) -> Option<u64> {
+    let block = pieces.block(number / WORDS_PER_BLOCK as u32)?;
+    Some(block.0[number as usize % WORDS_PER_BLOCK])
 }
 
 /// Blocks of a table: its lines, its index, its rules, and what a search may look at past the lines.

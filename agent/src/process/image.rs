@@ -77,6 +77,8 @@ impl Mappings {
 pub struct Image {
     /// Process ID, in the initial PID namespace.
     pub pid: u32,
+    /// When it began, or was first seen.
+    pub since_ns: u64,
     /// Name of the process: that of its first thread.
     pub name: String,
     /// Names of its threads, where they are known.

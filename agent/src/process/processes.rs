@@ -289,6 +289,7 @@ impl Processes {
         let id = ImageId(u32::try_from(self.images.len()).unwrap_or(u32::MAX));
         let image = Image {
             pid,
+            since_ns: time_ns,
             name,
             threads: HashMap::new(),
             mappings: Mappings::default(),

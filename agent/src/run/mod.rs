@@ -1,6 +1,8 @@
 //! The only wiring: which stage hands what to which, and when it ends.
 
+mod beginnings;
 mod command;
+mod late;
 mod losses;
 mod roots;
 mod session;
@@ -18,6 +20,7 @@ use std::{
 
 use thiserror::Error;
 
+pub use beginnings::FirstStacks;
 pub use command::{Command, ExitStatus, shell_code};
 pub use losses::Losses;
 pub use session::{Recording, Usage};

@@ -8,9 +8,15 @@ use abi::{
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
-use super::{End, ExitStatus, Losses, RunError, Targets, table_use::TableUse, world::World};
+use super::{
+    End, ExitStatus, FirstStacks, Losses, RunError, Targets,
+    beginnings::Beginnings,
+    late::{Late, Taken},
+    table_use::TableUse,
+    world::World,
+};
 use crate::{
-    aggregate::Aggregate,
+    aggregate::{Aggregate, Walked},
     clock,
     decode::{self, ProcessEvent, Record},
     kernel::{Clock, Cost, Kernel, KernelError, Sideband},
@@ -61,6 +67,10 @@ pub struct Recording {
     pub counters: Vec<(Counter, u64)>,
     /// Counted by the agent.
     pub losses: Losses,
+    /// How soon stacks were whole.
+    pub first_stacks: FirstStacks,
+    /// Stacks that the kernel side could not walk, for code too new, and the agent did.
+    pub n_walked_late: u64,
     /// What it cost.
     pub usage: Usage,
     /// Why it ended.
@@ -84,6 +94,8 @@ pub(super) struct Session {
     aggregate: Aggregate,
     losses: Losses,
     table_use: TableUse,
+    beginnings: Beginnings,
+    late: Late,
     /// Read, and not counted yet.
     samples: Vec<Sample>,
     /// Read, and not applied yet.
@@ -117,6 +129,8 @@ impl Session {
             aggregate: Aggregate::default(),
             losses: Losses::default(),
             table_use: TableUse::default(),
+            beginnings: Beginnings::default(),
+            late: Late::default(),
             samples: Vec::new(),
             events: Vec::new(),
             cpu_before: Duration::ZERO,
@@ -160,6 +174,7 @@ impl Session {
     pub(super) fn start_sampling(&mut self, frequency_hz: u64) -> Result<Clock, KernelError> {
         self.start_unix_ns = clock::unix_ns();
         self.cpu_before = own_cpu();
+        self.beginnings.start(clock::monotonic_ns());
         self.kernel.start_sampling(frequency_hz)
     }
 
@@ -209,6 +224,7 @@ impl Session {
             self.world.look_again();
         }
         self.write_tables(as_of_ns);
+        self.count_late(false);
     }
 
     /// Writes to the kernel's tables whatever has changed, unwind tables first: a mapping makes its file be walked.
@@ -262,6 +278,9 @@ impl Session {
     ) -> Result<Recording, KernelError> {
         self.kernel.stop_sampling()?;
         self.pump_until(u64::MAX);
+        self.world.tables.wait();
+        self.write_tables(u64::MAX);
+        self.count_late(true);
         let counters = self.kernel.counters()?;
         let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
         let accounted = self.aggregate.n_samples()
@@ -282,6 +301,8 @@ impl Session {
             world: World { processes, objects, functions, jit, .. },
             aggregate,
             losses,
+            beginnings,
+            late,
             start_unix_ns,
             ..
         } = self;
@@ -293,6 +314,8 @@ impl Session {
             jit,
             counters,
             losses,
+            first_stacks: beginnings.sum(),
+            n_walked_late: late.n_walked,
             usage,
             end,
             clock,
@@ -304,11 +327,12 @@ impl Session {
     }
 
     fn read_samples(&mut self) {
-        let Self { kernel, aggregate, losses, samples, .. } = self;
+        let Self { kernel, aggregate, losses, late, samples, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
             Ok(Record::Sample(sample)) => samples.push(sample),
             Ok(Record::UserStack(stack)) => aggregate.add_user_stack(stack),
             Ok(Record::KernelStack(stack)) => aggregate.add_kernel_stack(stack),
+            Ok(Record::Capture(capture)) => late.add(capture),
             Err(_) => losses.undecoded += 1,
         });
     }
@@ -329,16 +353,43 @@ impl Session {
         }
         let processes = &self.world.processes;
         let image_id = processes.image_at(pid, sample.time_ns);
-        match image_id.and_then(|id| Some((id, processes.image(id)?))) {
-            Some((id, image)) => {
-                let missed = self.aggregate.add(sample, id, image, processes.files());
-                if let Some(file) = missed
-                    && self.table_use.asks_again(file, sample.time_ns)
-                {
-                    self.world.request_table(file);
-                }
-            }
-            None => self.losses.unknown_process += 1,
+        let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
+            self.losses.unknown_process += 1;
+            return;
+        };
+        match self.late.take(sample, id, &image.mappings, &self.kernel) {
+            Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
+            Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
+            Taken::ByKernel => {}
+        }
+        let walked = self.aggregate.add(sample, id, &image.mappings, processes.files());
+        let since_ns = image.since_ns;
+        self.note(walked, id, since_ns, sample.time_ns);
+    }
+
+    /// Counts samples that waited for the unwind table of a file.
+    fn count_late(&mut self, is_last: bool) {
+        for (it, stack) in self.late.take_ready(&self.kernel, is_last) {
+            self.aggregate.add_user_stack(stack);
+            let processes = &self.world.processes;
+            let walked = self.aggregate.add(&it.sample, it.image, &it.mappings, processes.files());
+            let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
+            self.note(walked, it.image, since_ns, it.sample.time_ns);
+        }
+    }
+
+    fn note(&mut self, walked: Option<Walked>, image: ImageId, since_ns: u64, time_ns: u64) {
+        let Some(walked) = walked else { return };
+        self.beginnings.note(image, since_ns, time_ns, walked.is_complete);
+        if let Some(file) = walked.missing {
+            self.ask_for_table(file, time_ns);
+        }
+    }
+
+    /// A stack waits for the table of a file: it may have been evicted.
+    fn ask_for_table(&mut self, file: FileId, time_ns: u64) {
+        if self.table_use.asks_again(file, time_ns) {
+            self.world.request_table(file);
         }
     }
 }

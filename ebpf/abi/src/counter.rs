@@ -33,6 +33,7 @@ counters! {
     KernelStackFailed "kernel_stack_failed" "samples whose kernel stack could not be read"
     TargetsFull "targets_full" "processes not followed because the table of targets was full"
     MappingsFull "mappings_full" "forks whose mappings could not be copied for want of room or memory"
+    CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 
 /// Entries of the map of counters.

@@ -7,18 +7,34 @@ pub const MAX_USER_FRAMES: usize = 512;
 /// Kernel frames of one stack: the kernel's own default limit (`kernel.perf_event_max_stack`).
 pub const MAX_KERNEL_FRAMES: usize = 127;
 
-/// Executable mappings of one process that the kernel side can search. nginx has 12, Node 60. What is past it
-/// is still resolved by the agent, for the frames whose walk gets there.
-pub const MAX_MAPPINGS: usize = 256;
+/// Executable mappings in a table of the small kind. nginx has 12, Node 20: nearly every process fits.
+pub const FEW_MAPPINGS: usize = 64;
+
+/// Executable mappings in a table of the large kind, and so of one process that the kernel side can search: neighbours
+/// that are one piece of code are one entry. What is past it is still resolved by the agent, for the frames whose
+/// walk gets there.
+pub const MAX_MAPPINGS: usize = 1024;
 
 /// Bytes of user stack read at once: several frames share one guarded copy.
 pub const STACK_WINDOW_BYTES: usize = 512;
 
+/// Bytes of stack that cross with a sample whose code is not known yet, at most. A process that has just begun uses
+/// less than half; with the header they fit into a per-CPU map value.
+pub const CAPTURE_BYTES: usize = 16 << 10;
+
+/// Such a piece of stack crosses only while less than this part of the ring waits to be read, so that it never takes
+/// the room of samples.
+pub const CAPTURE_RING_SHARE: u64 = 4;
+
 /// The window as words.
 pub const STACK_WINDOW_WORDS: usize = STACK_WINDOW_BYTES / 8;
 
-/// Processes with a mapping table. A table is [`MAX_MAPPINGS`] x 24 bytes, allocated when it is written.
+/// Processes with a small mapping table: [`FEW_MAPPINGS`] x 24 bytes each, allocated when it is written.
 pub const MAX_PROCESSES: u32 = 16_384;
+
+/// Processes with a large mapping table: [`MAX_MAPPINGS`] x 24 bytes each, allocated when it is written. 48 MiB if
+/// all are taken.
+pub const MAX_LARGE_PROCESSES: u32 = 2048;
 
 /// Processes that can be targets at once (16 bytes each, allocated when written).
 pub const MAX_TARGETS: u32 = 65_536;

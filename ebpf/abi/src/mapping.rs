@@ -1,6 +1,9 @@
 //! The executable mappings of one process, sorted, in one map value: found once a sample, searched in place.
+//!
+//! A map's values have one size, and few processes have many mappings: there are two kinds of table in two maps, and a
+//! process has its table in one of them.
 
-use crate::limits::MAX_MAPPINGS;
+use crate::limits::{FEW_MAPPINGS, MAX_MAPPINGS};
 
 /// Not every executable mapping fitted: an address outside all of them may still be code.
 pub const TABLE_INCOMPLETE: u32 = 1 << 0;
@@ -20,37 +23,50 @@ pub struct MappingEntry {
     pub file_id: u32,
 }
 
-/// Value of the map of mappings, keyed by tgid.
+/// What stands before the mappings in either kind of table.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct MappingTable {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MappingHeader {
     /// Every exec before this moment is reflected in the table (CLOCK_MONOTONIC).
     pub as_of_ns: u64,
     /// Whose mappings these are, to notice a value replaced under a running walk.
     pub tgid: u32,
     /// `TABLE_*` bits.
     pub flags: u32,
-    /// Start addresses, ascending; unused ones at the end are `u64::MAX`, so that a search needs no length.
-    pub starts: [u64; MAX_MAPPINGS],
-    /// Parallel to `starts`.
-    pub entries: [MappingEntry; MAX_MAPPINGS],
 }
 
-impl MappingTable {
+/// Value of a map of mappings, keyed by tgid.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct MappingTable<const N: usize> {
+    /// Of when, and whose.
+    pub header: MappingHeader,
+    /// Start addresses, ascending; unused ones at the end are `u64::MAX`, so that a search needs no length.
+    pub starts: [u64; N],
+    /// Parallel to `starts`.
+    pub entries: [MappingEntry; N],
+}
+
+/// The small kind.
+pub type SmallTable = MappingTable<FEW_MAPPINGS>;
+/// The large kind.
+pub type LargeTable = MappingTable<MAX_MAPPINGS>;
+
+impl<const N: usize> MappingTable<N> {
     /// A table without mappings.
     pub const EMPTY: Self = Self {
-        as_of_ns: 0,
-        tgid: 0,
-        flags: 0,
-        starts: [u64::MAX; MAX_MAPPINGS],
-        entries: [MappingEntry { bias: 0, n_pages: 0, file_id: FILE_ANONYMOUS }; MAX_MAPPINGS],
+        header: MappingHeader { as_of_ns: 0, tgid: 0, flags: 0 },
+        starts: [u64::MAX; N],
+        entries: [MappingEntry { bias: 0, n_pages: 0, file_id: FILE_ANONYMOUS }; N],
     };
 }
 
 const _: () = assert!(size_of::<MappingEntry>() == 16);
-const _: () = assert!(size_of::<MappingTable>() == 16 + 24 * MAX_MAPPINGS);
-const _: () = assert!(MAX_MAPPINGS.is_power_of_two());
+const _: () = assert!(size_of::<MappingHeader>() == 16);
+const _: () = assert!(size_of::<SmallTable>() == 16 + 24 * FEW_MAPPINGS);
+const _: () = assert!(size_of::<LargeTable>() == 16 + 24 * MAX_MAPPINGS);
+const _: () = assert!(FEW_MAPPINGS.is_power_of_two() && MAX_MAPPINGS.is_power_of_two());
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for MappingTable {}
+unsafe impl<const N: usize> aya::Pod for MappingTable<N> {}

@@ -11,8 +11,10 @@ pub const PROGRAM_EXEC: &str = "brazier_exec";
 pub const MAP_RING: &str = "RING";
 /// tgid -> [`crate::target::Target`].
 pub const MAP_TARGETS: &str = "TARGETS";
-/// tgid -> [`crate::mapping::MappingTable`].
+/// tgid -> [`crate::mapping::SmallTable`].
 pub const MAP_MAPPINGS: &str = "MAPPINGS";
+/// tgid -> [`crate::mapping::LargeTable`].
+pub const MAP_LARGE_MAPPINGS: &str = "LARGE_MAPPINGS";
 /// Stack hash -> stack ID.
 pub const MAP_SEEN: &str = "SEEN";
 /// File ID -> [`crate::unwind::FileTable`].

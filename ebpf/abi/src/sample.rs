@@ -1,9 +1,9 @@
-//! The two records that cross the ring. The first word of each says which it is.
+//! The records that cross the ring. The first word of each says which it is.
 
 use crate::{
     fault::Fault,
     frame::PackedFrame,
-    limits::{MAX_KERNEL_FRAMES, MAX_USER_FRAMES},
+    limits::{CAPTURE_BYTES, MAX_KERNEL_FRAMES, MAX_USER_FRAMES},
 };
 
 /// [`Sample`].
@@ -13,8 +13,15 @@ pub const KIND_USER_STACK: u32 = 2;
 /// [`StackHeader`], then `n_frames` words: absolute addresses of a kernel stack, leaf first.
 pub const KIND_KERNEL_STACK: u32 = 3;
 
+/// [`CaptureHeader`], then `n_words` words of stack: a user stack that the kernel side could not walk, for code that it
+/// does not know yet. The agent walks it.
+pub const KIND_CAPTURE: u32 = 4;
+
 /// Bit of [`StackHeader::flags`]: some frames had no unwind information and were left by their frame pointer.
 pub const STACK_HAS_FRAME_POINTER_STEPS: u32 = 1 << 0;
+
+/// Bit of [`StackHeader::flags`]: the leaf lies in a mapping that was not known.
+pub const STACK_LEAF_UNKNOWN: u32 = 1 << 1;
 
 /// Bit of a sample's stack ID: the stack could not be remembered as sent, and no other sample will refer to it.
 pub const UNREPEATED_STACK: u64 = 1 << 63;
@@ -62,6 +69,31 @@ pub struct StackHeader {
     pub flags: u32,
 }
 
+/// Precedes the words of a stack that was not walked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureHeader {
+    /// [`KIND_CAPTURE`].
+    pub kind: u32,
+    /// Words that follow, from the stack pointer upwards.
+    pub n_words: u32,
+    /// As in [`StackHeader`]; only one sample refers to it.
+    pub id: u64,
+    /// Instruction pointer.
+    pub ip: u64,
+    /// General registers, by their DWARF number.
+    pub registers: [u64; 16],
+}
+
+/// A stack that was not walked, as the kernel side builds it.
+#[repr(C)]
+pub struct Capture {
+    /// See [`CaptureHeader`].
+    pub header: CaptureHeader,
+    /// From the stack pointer upwards.
+    pub words: [u64; CAPTURE_BYTES / 8],
+}
+
 /// A user stack as the kernel side builds it: header and frames in one piece.
 #[repr(C)]
 pub struct UserStack {
@@ -82,6 +114,8 @@ pub struct KernelStack {
 
 const _: () = assert!(size_of::<Sample>() == 56);
 const _: () = assert!(size_of::<StackHeader>() == 24);
+const _: () = assert!(size_of::<CaptureHeader>() == 152);
+const _: () = assert!(size_of::<Capture>() == 152 + CAPTURE_BYTES);
 const _: () = assert!(size_of::<UserStack>() == 24 + 8 * MAX_USER_FRAMES);
 const _: () = assert!(size_of::<KernelStack>() == 24 + 8 * MAX_KERNEL_FRAMES);
 
@@ -116,6 +150,25 @@ impl Sample {
             weight: u64_of(b)?,
             context: u64_of(b)?,
         })
+    }
+}
+
+impl CaptureHeader {
+    /// Reads a header and gives what follows it; `None` if the record is shorter than a header.
+    #[must_use]
+    pub fn decode(mut bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let b = &mut bytes;
+        let mut header = Self {
+            kind: u32_of(b)?,
+            n_words: u32_of(b)?,
+            id: u64_of(b)?,
+            ip: u64_of(b)?,
+            registers: [0; 16],
+        };
+        for register in &mut header.registers {
+            *register = u64_of(b)?;
+        }
+        Some((header, bytes))
     }
 }
 

@@ -4,11 +4,8 @@
 use abi::{
     frame::{Frame, PackedFrame},
     limits::BLOCKS_PER_TABLE_PIECE,
-    mapping::{MappingTable, TABLE_INCOMPLETE},
-    unwind::{
-        CFA_FRAME_POINTER, CFA_NONE, CFA_PENDING, FILE_HAS_ROWS, FILE_KEEPS_FRAME_POINTERS, FILE_PENDING,
-        IndexEntry, TableBlock, UnwindLine, UnwindRule, WORDS_PER_BLOCK,
-    },
+    mapping::{MappingHeader, TABLE_INCOMPLETE},
+    unwind::{CFA_PENDING, IndexEntry, TableBlock, UnwindLine, UnwindRule, WORDS_PER_BLOCK},
 };
 use ebpf::{
     lookup,
@@ -16,7 +13,7 @@ use ebpf::{
     walk::Code,
 };
 
-use super::maps::{FILES, PIECES};
+use super::maps::{FILES, LARGE_MAPPINGS, MAPPINGS, PIECES};
 
 /// Entries of a cache: a proxy under load shows a few hundred different addresses, and a per-CPU map value cannot
 /// have more than 32 KiB.
@@ -41,19 +38,48 @@ pub(super) struct Cached {
 
 /// The executable memory of a process, with a cache.
 pub(super) struct ProcessCode<'a> {
-    table: Option<&'a MappingTable>,
+    tgid: u64,
+    /// [`NO_TABLE`], [`SMALL_TABLE`] or [`LARGE_TABLE`].
+    kind: u64,
+    /// `TABLE_*` bits.
+    flags: u32,
     table_id: u64,
     cache: &'a mut Cache,
 }
+
+/// The process has no mapping table.
+pub(super) const NO_TABLE: u64 = 0;
+/// It is in [`MAPPINGS`].
+pub(super) const SMALL_TABLE: u64 = 1;
+/// It is in [`LARGE_MAPPINGS`].
+pub(super) const LARGE_TABLE: u64 = 2;
 
 impl<'a> ProcessCode<'a> {
     /// A table is known by its process and the moment it was written: no two have both. That of a forked child
     /// is a copy, and finds what its parent found.
     #[inline(always)]
-    pub(super) fn new(table: Option<&'a MappingTable>, cache: &'a mut Cache) -> Self {
-        let table_id = table.map_or(0, |table| table.as_of_ns << 22 ^ u64::from(table.tgid));
-        Self { table, table_id, cache }
+    pub(super) fn new(tgid: u64, kind: u64, header: &MappingHeader, cache: &'a mut Cache) -> Self {
+        let table_id = header.as_of_ns << 22 ^ u64::from(header.tgid);
+        Self { tgid, kind, flags: header.flags, table_id, cache }
     }
+}
+
+/// The frame that an address stands for, 0 where no mapping is. A global function, which the verifier goes through
+/// once, and not for each kind of table in each frame of the walk. So it looks the table up again; the cache makes
+/// that rare.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn brazier_frame_at(tgid: u64, kind: u64, address: u64) -> u64 {
+    let tgid = tgid as u32;
+    // SAFETY: only read, and the walk notices a table replaced meanwhile.
+    let frame = unsafe {
+        if kind == LARGE_TABLE {
+            LARGE_MAPPINGS.get(&tgid).and_then(|table| lookup::find(table, address))
+        } else {
+            MAPPINGS.get(&tgid).and_then(|table| lookup::find(table, address))
+        }
+    };
+    frame.map_or(0, |frame| frame.0)
 }
 
 impl Code for ProcessCode<'_> {
@@ -64,7 +90,13 @@ impl Code for ProcessCode<'_> {
         if cached.address == address && cached.table == self.table_id {
             return Some((cached.frame, cached.rule));
         }
-        let frame = lookup::find(self.table?, address)?;
+        if self.kind == NO_TABLE {
+            return None;
+        }
+        let frame = PackedFrame(brazier_frame_at(self.tgid, self.kind, address));
+        if frame.0 == 0 {
+            return None;
+        }
         let rule = rule_of(frame);
         // What is pending will not be so for long.
         if rule.cfa != CFA_PENDING {
@@ -75,11 +107,13 @@ impl Code for ProcessCode<'_> {
 
     #[inline(always)]
     fn elsewhere(&self) -> Option<UnwindRule> {
-        match self.table {
+        if self.kind == NO_TABLE {
             // Without mappings nothing is known of the code, and a frame pointer proves nothing.
-            None => Some(UnwindRule::PENDING),
-            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
-            Some(_) => None,
+            Some(UnwindRule::PENDING)
+        } else if self.flags & TABLE_INCOMPLETE != 0 {
+            Some(UnwindRule::NONE)
+        } else {
+            None
         }
     }
 }
@@ -90,17 +124,7 @@ fn rule_of(frame: PackedFrame) -> UnwindRule {
     // Code made at run time has no table; nor has a file past the table of files.
     let Frame::File { file_id, offset } = frame.unpack() else { return UnwindRule::NONE };
     let Some(file) = FILES.get(file_id) else { return UnwindRule::NONE };
-    if file.state == FILE_PENDING {
-        return UnwindRule::PENDING;
-    }
-    let mut rule = UnwindRule::NONE;
-    if file.state & FILE_HAS_ROWS != 0 {
-        rule = rows::find(&Tables, file, offset).unwrap_or(UnwindRule::NONE);
-    }
-    if rule.cfa == CFA_NONE && file.state & FILE_KEEPS_FRAME_POINTERS != 0 {
-        rule.cfa = CFA_FRAME_POINTER;
-    }
-    rule
+    rows::rule_of(&Tables, file, offset)
 }
 
 /// The tables of all files.

@@ -4,14 +4,16 @@ use abi::{
     config::{SCOPE_ALL, SCOPE_CGROUP, SCOPE_CHILDREN, SCOPE_COMM},
     counter::Counter,
     limits::COMM_BYTES,
+    mapping::MappingTable,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 use aya_ebpf::{
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    maps::HashMap,
     programs::TracePointContext,
 };
 
-use super::maps::{MAPPINGS, TARGETS, config, count};
+use super::maps::{LARGE_MAPPINGS, MAPPINGS, TARGETS, config, count};
 
 /// Offsets in `task:task_newtask`; the agent compares them with the kernel's own description before attaching.
 const CHILD_PID_AT: usize = 8;
@@ -45,15 +47,21 @@ pub(crate) fn fork(ctx: &TracePointContext) {
             let _ = TARGETS.remove(&child);
         }
     }
+    inherit(&MAPPINGS, parent, child);
+    inherit(&LARGE_MAPPINGS, parent, child);
+}
+
+#[inline(always)]
+fn inherit<const N: usize>(map: &HashMap<u32, MappingTable<N>>, parent: u32, child: u32) {
     // SAFETY: only copied from.
-    match unsafe { MAPPINGS.get(&parent) } {
+    match unsafe { map.get(&parent) } {
         Some(table) => {
-            if MAPPINGS.insert(&child, table, 0).is_err() {
+            if map.insert(&child, table, 0).is_err() {
                 count(Counter::MappingsFull);
             }
         }
         None => {
-            let _ = MAPPINGS.remove(&child);
+            let _ = map.remove(&child);
         }
     }
 }

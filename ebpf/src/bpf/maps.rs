@@ -4,11 +4,11 @@ use abi::{
     config::Config,
     counter::{Counter, N_COUNTERS},
     limits::{
-        BLOCKS_PER_TABLE_PIECE, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES, MAX_TARGETS,
-        MAX_UNWIND_FILES, MIN_RING_BYTES,
+        BLOCKS_PER_TABLE_PIECE, MAX_LARGE_PROCESSES, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
+        MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES,
     },
-    mapping::MappingTable,
-    sample::{KernelStack, UserStack},
+    mapping::{LargeTable, SmallTable},
+    sample::{Capture, KernelStack, UserStack},
     target::Target,
     unwind::{FileTable, TableBlock},
 };
@@ -31,8 +31,11 @@ pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
 #[map]
 pub(super) static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);
 #[map]
-pub(super) static MAPPINGS: HashMap<u32, MappingTable> =
+pub(super) static MAPPINGS: HashMap<u32, SmallTable> =
     HashMap::with_max_entries(MAX_PROCESSES, BPF_F_NO_PREALLOC);
+#[map]
+pub(super) static LARGE_MAPPINGS: HashMap<u32, LargeTable> =
+    HashMap::with_max_entries(MAX_LARGE_PROCESSES, BPF_F_NO_PREALLOC);
 /// Preallocated: it is written from interrupts, on the sampling path.
 #[map]
 pub(super) static SEEN: HashMap<[u64; 2], u64> = HashMap::with_max_entries(MAX_SEEN_STACKS, 0);
@@ -50,6 +53,8 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// Apart from the scratch space: a per-CPU value may have 32 KiB, and this one does.
 #[map]
 static CACHE: PerCpuArray<Cache> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static CAPTURE: PerCpuArray<Capture> = PerCpuArray::with_max_entries(1, 0);
 
 /// A piece of the memory for unwind tables.
 pub(super) type Piece =
@@ -88,6 +93,14 @@ pub(super) fn cache() -> Option<&'static mut Cache> {
     let cache = CACHE.get_ptr_mut(0)?;
     // SAFETY: as for the scratch space.
     Some(unsafe { &mut *cache })
+}
+
+/// This CPU's room for a stack that is not walked here.
+#[inline(always)]
+pub(super) fn capture() -> Option<&'static mut Capture> {
+    let capture = CAPTURE.get_ptr_mut(0)?;
+    // SAFETY: as for the scratch space.
+    Some(unsafe { &mut *capture })
 }
 
 /// Adds one to a counter of this CPU.

@@ -1,5 +1,6 @@
 //! What touches the kernel: maps, helpers, one file per event source.
 
+mod capture;
 mod code;
 pub(crate) mod cpu;
 pub(crate) mod follow;

@@ -2,11 +2,15 @@
 
 use abi::{
     counter::Counter,
-    sample::{Sample, StackHeader, UNREPEATED_STACK},
+    limits::{CAPTURE_BYTES, CAPTURE_RING_SHARE},
+    sample::{Capture, CaptureHeader, Sample, StackHeader, UNREPEATED_STACK},
 };
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_get_smp_processor_id, generated::bpf_ringbuf_output},
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    helpers::{
+        bpf_get_smp_processor_id,
+        generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+    },
 };
 
 use super::maps::{RING, SEEN, count};
@@ -36,9 +40,7 @@ pub(super) fn stack_id(key: &[u64; 2], header: &mut StackHeader, n_bytes: u64, n
     if let Some(id) = unsafe { SEEN.get(key) } {
         return *id;
     }
-    *n_stacks += 1;
-    // SAFETY: a helper without arguments.
-    header.id = u64::from(unsafe { bpf_get_smp_processor_id() }) << 48 | *n_stacks;
+    header.id = new_id(n_stacks);
     // Sent before it is remembered: whoever finds the ID in the table writes its sample behind the stack.
     // SAFETY: the caller vouches for `n_bytes` behind the header.
     let sent = unsafe {
@@ -57,4 +59,42 @@ pub(super) fn stack_id(key: &[u64; 2], header: &mut StackHeader, n_bytes: u64, n
         return header.id | UNREPEATED_STACK;
     }
     header.id
+}
+
+/// Sends a stack that was not walked, of `n_bytes` behind its header; gives its ID, [`NO_ROOM`] if the ring has none.
+#[inline(always)]
+pub(super) fn capture(capture: &mut Capture, n_bytes: u64, n_stacks: &mut u64) -> u64 {
+    let id = new_id(n_stacks);
+    capture.header.id = id;
+    let n_bytes = n_bytes.min(CAPTURE_BYTES as u64);
+    capture.header.n_words = (n_bytes / 8) as u32;
+    // SAFETY: header and words are one piece, and `n_bytes` is inside it.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            (&raw const RING).cast_mut().cast(),
+            (capture as *mut Capture).cast(),
+            size_of::<CaptureHeader>() as u64 + n_bytes,
+            FLAGS,
+        )
+    };
+    if sent != 0 { NO_ROOM } else { id | UNREPEATED_STACK }
+}
+
+/// Whether the ring has room for more than samples and stacks.
+#[inline(always)]
+pub(super) fn has_spare_room() -> bool {
+    let ring = (&raw const RING).cast_mut().cast();
+    // SAFETY: a map and a flag.
+    let (used, size) = unsafe {
+        (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()), bpf_ringbuf_query(ring, BPF_RB_RING_SIZE.into()))
+    };
+    used < size / CAPTURE_RING_SHARE
+}
+
+/// Numbers the stacks of this CPU, so that none has the ID of another.
+#[inline(always)]
+fn new_id(n_stacks: &mut u64) -> u64 {
+    *n_stacks += 1;
+    // SAFETY: a helper without arguments.
+    u64::from(unsafe { bpf_get_smp_processor_id() }) << 48 | *n_stacks
 }

@@ -3,8 +3,8 @@
 use abi::{
     fault::Fault,
     limits::MAX_USER_FRAMES,
-    mapping::MappingTable,
-    sample::{KIND_USER_STACK, NO_STACK, StackHeader},
+    mapping::MappingHeader,
+    sample::{KIND_USER_STACK, NO_STACK, STACK_LEAF_UNKNOWN, StackHeader},
 };
 use aya_ebpf::{
     bindings::pt_regs,
@@ -17,8 +17,9 @@ use aya_ebpf::{
 use ebpf::{unwind::Registers, walk::Walk};
 
 use super::{
-    code::{Cache, ProcessCode},
-    maps::{MAPPINGS, Scratch, cache},
+    capture,
+    code::{Cache, LARGE_TABLE, NO_TABLE, ProcessCode, SMALL_TABLE},
+    maps::{LARGE_MAPPINGS, MAPPINGS, Scratch, cache},
     read::N_REGISTERS,
     submit,
 };
@@ -27,11 +28,21 @@ use super::{
 /// (`spec_rstack_overflow`) that shows: one frame a turn 1,670 ns for a stack of 29, eight 1,355 ns, sixteen no less.
 const FRAMES_PER_TURN: u32 = 8;
 
+/// `rax` inside a system call: -ENOSYS (`PUSH_AND_CLEAR_REGS` in arch/x86/entry/calling.h).
+const NO_RESULT_YET: u64 = -38_i64 as u64;
+
+/// Numbers of the system calls that replace the program (`arch/x86/entry/syscalls/syscall_64.tbl`).
+const EXECVE: u64 = 59;
+const EXECVEAT: u64 = 322;
+
 /// What the loop's callback needs. It lives on the program's stack, where the verifier keeps the type of each
 /// pointer; everything else lives in the scratch space, where it keeps no value, so that one pass over the
 /// callback stands for all.
 struct Loop {
-    table: *const MappingTable,
+    tgid: u64,
+    /// Of the process's mapping table; see [`ProcessCode`].
+    kind: u64,
+    header: MappingHeader,
     scratch: *mut Scratch,
     cache: *mut Cache,
 }
@@ -39,21 +50,38 @@ struct Loop {
 /// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none.
 #[inline(always)]
 pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
-    let Some(registers) = user_registers(&mut scratch.memory.registers) else { return NO_STACK };
-    let table = MAPPINGS.get_ptr(&tgid).filter(|table| as_of_ns(*table) >= image_since_ns);
-    let as_of = table.map_or(0, as_of_ns);
+    let Some((registers, is_in_exec)) = user_registers(&mut scratch.memory.registers) else {
+        return NO_STACK;
+    };
+    let ip = registers.ip;
+    let table = header_of(tgid, image_since_ns);
+    // SAFETY: a map value, checked where it was looked up.
+    let header = if table.header.is_null() { NO_HEADER } else { unsafe { *table.header } };
     scratch.walk = Walk::new(registers);
     scratch.memory.forget();
     let Some(cache) = cache() else { return NO_STACK };
-    let mut state = Loop { table: table.unwrap_or(core::ptr::null()), scratch, cache };
+    let mut state = Loop { tgid: tgid.into(), kind: table.kind, header, scratch, cache };
     // SAFETY: the callback has the signature that `bpf_loop` calls, and `state` outlives the call.
     unsafe {
         bpf_loop(MAX_USER_FRAMES as u32 / FRAMES_PER_TURN, step as *mut c_void, (&raw mut state).cast(), 0);
     }
     let walk = &scratch.walk;
     let mut fault = walk.fault;
-    if table.is_some_and(|table| as_of_ns(table) != as_of) {
+    if !table.header.is_null() && as_of_ns(table.header) != header.as_of_ns {
         fault = Fault::MAPPINGS_CHANGED;
+    }
+    let is_unknown = fault == Fault::TABLE_PENDING
+        || fault == Fault::MAPPINGS_CHANGED
+        || walk.flags & STACK_LEAF_UNKNOWN != 0;
+    // Past the point of no return of an exec the old stack has gone, and the new one is not there yet.
+    if is_in_exec && !fault.is_complete() {
+        return NO_STACK;
+    }
+    if is_unknown {
+        let id = capture::id(ip, &scratch.memory.registers, &mut scratch.n_stacks);
+        if id != NO_STACK {
+            return id;
+        }
     }
     let n_frames = (walk.n_frames as usize).min(MAX_USER_FRAMES);
     let key = walk.hash.finish(n_frames as u32, fault.0);
@@ -68,10 +96,36 @@ pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
     submit::stack_id(&key, header, (size_of::<StackHeader>() + n_frames * 8) as u64, &mut scratch.n_stacks)
 }
 
-/// The registers with which the thread entered the kernel, also when that was a system call and the sample was
-/// taken inside it; all of them into `all`, by DWARF number. `None` for a kernel thread, which has none.
+/// The mapping table of a process.
+struct FoundTable {
+    kind: u64,
+    /// Null if there is none.
+    header: *const MappingHeader,
+}
+
+const NO_HEADER: MappingHeader = MappingHeader { as_of_ns: 0, tgid: 0, flags: 0 };
+
+/// The table that describes the present image.
 #[inline(always)]
-fn user_registers(all: &mut [u64; N_REGISTERS]) -> Option<Registers> {
+fn header_of(tgid: u32, image_since_ns: u64) -> FoundTable {
+    if let Some(small) = MAPPINGS.get_ptr(&tgid) {
+        if as_of_ns(small.cast()) >= image_since_ns {
+            return FoundTable { kind: SMALL_TABLE, header: small.cast() };
+        }
+    }
+    if let Some(large) = LARGE_MAPPINGS.get_ptr(&tgid) {
+        if as_of_ns(large.cast()) >= image_since_ns {
+            return FoundTable { kind: LARGE_TABLE, header: large.cast() };
+        }
+    }
+    FoundTable { kind: NO_TABLE, header: core::ptr::null() }
+}
+
+/// The registers with which the thread entered the kernel, also when that was a system call and the sample was
+/// taken inside it; all of them into `all`, by DWARF number. And whether an exec is under way. `None` for a kernel thread,
+/// which has none.
+#[inline(always)]
+fn user_registers(all: &mut [u64; N_REGISTERS]) -> Option<(Registers, bool)> {
     // SAFETY: the current task always has this area at the top of its kernel stack (`task_pt_regs`,
     // arch/x86/include/asm/processor.h); the verifier knows both types.
     let regs = unsafe { &*(bpf_task_pt_regs(bpf_get_current_task_btf().cast()) as *const pt_regs) };
@@ -82,12 +136,15 @@ fn user_registers(all: &mut [u64; N_REGISTERS]) -> Option<Registers> {
         regs.rax, regs.rdx, regs.rcx, regs.rbx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9,
         regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
     ];
-    Some(Registers { ip: regs.rip, sp: regs.rsp, bp: regs.rbp })
+    // An exec that is done has set all registers anew.
+    let is_exec = regs.orig_rax == EXECVE || regs.orig_rax == EXECVEAT;
+    let is_in_exec = is_exec && regs.rax == NO_RESULT_YET;
+    Some((Registers { ip: regs.rip, sp: regs.rsp, bp: regs.rbp }, is_in_exec))
 }
 
 /// Reads the time of a table anew: the value may be replaced while we look.
 #[inline(always)]
-fn as_of_ns(table: *const MappingTable) -> u64 {
+fn as_of_ns(table: *const MappingHeader) -> u64 {
     // SAFETY: a map value, checked where it was looked up.
     unsafe { core::ptr::read_volatile(&raw const (*table).as_of_ns) }
 }
@@ -96,10 +153,9 @@ fn as_of_ns(table: *const MappingTable) -> u64 {
 #[inline(never)]
 extern "C" fn step(index: u32, state: *mut Loop) -> c_long {
     // SAFETY: `bpf_loop` hands over what `id` gave it; every pointer in it is a live map value or null.
-    let (table, scratch, cache) =
-        unsafe { ((*state).table.as_ref(), &mut *(*state).scratch, &mut *(*state).cache) };
+    let (state, scratch, cache) = unsafe { (&*state, &mut *(*state).scratch, &mut *(*state).cache) };
     let Scratch { walk, memory, user, .. } = scratch;
-    let mut code = ProcessCode::new(table, cache);
+    let mut code = ProcessCode::new(state.tgid, state.kind, &state.header, cache);
     for i in 0..FRAMES_PER_TURN {
         if !walk.step(index * FRAMES_PER_TURN + i, &mut code, memory, &mut user.frames) {
             return 1;

@@ -10,11 +10,11 @@ use abi::{
     fault::Fault,
     frame::{Frame, PackedFrame},
     limits::MAX_USER_FRAMES,
-    mapping::{MappingEntry, MappingTable, TABLE_INCOMPLETE},
+    mapping::{MappingEntry, SmallTable, TABLE_INCOMPLETE},
     sample::STACK_HAS_FRAME_POINTER_STEPS,
     unwind::{
-        CFA_DEREF, CFA_FRAME_POINTER, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, CFA_UNSUPPORTED, RBP,
-        RBP_AT_CFA, RBP_SAME, RSP, SIGNAL_REGISTER_OFFSETS, UnwindRule,
+        CFA_DEREF, CFA_FRAME_POINTER, CFA_PLT, CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, CFA_UNSUPPORTED,
+        RA_IN_REGISTER, RBP, RBP_AT_CFA, RBP_SAME, RSP, SIGNAL_REGISTER_OFFSETS, UnwindRule,
     },
 };
 use std::{boxed::Box, vec, vec::Vec};
@@ -37,7 +37,7 @@ impl ReadUser for Words {
 }
 
 /// Mappings, and rules by page of their file.
-struct ByPage<'a>(Option<&'a MappingTable>, Vec<UnwindRule>);
+struct ByPage<'a>(Option<&'a SmallTable>, Vec<UnwindRule>);
 
 impl Code for ByPage<'_> {
     fn find(&mut self, address: u64) -> Option<(PackedFrame, UnwindRule)> {
@@ -49,14 +49,14 @@ impl Code for ByPage<'_> {
     fn elsewhere(&self) -> Option<UnwindRule> {
         match self.0 {
             None => Some(UnwindRule::PENDING),
-            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
+            Some(table) if table.header.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
             Some(_) => None,
         }
     }
 }
 
-fn code() -> Box<MappingTable> {
-    let mut table = Box::new(MappingTable::EMPTY);
+fn code() -> Box<SmallTable> {
+    let mut table = Box::new(SmallTable::EMPTY);
     table.starts[0] = CODE;
     table.entries[0] = MappingEntry { bias: CODE, n_pages: 16, file_id: FILE };
     table
@@ -68,7 +68,7 @@ struct Walked {
     flags: u32,
 }
 
-fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<UnwindRule>) -> Walked {
+fn walk(bp: u64, words: Vec<u64>, table: Option<&SmallTable>, rules: Vec<UnwindRule>) -> Walked {
     let mut walk = Walk::new(Registers { ip: CODE + 0x10, sp: STACK, bp });
     let mut frames = [PackedFrame(0); MAX_USER_FRAMES];
     let (mut memory, mut code) = (Words(words), ByPage(table, rules));
@@ -81,7 +81,7 @@ fn walk(bp: u64, words: Vec<u64>, table: Option<&MappingTable>, rules: Vec<Unwin
     Walked { offsets, fault: walk.fault, flags: walk.flags }
 }
 
-fn by_frame_pointer(bp: u64, words: Vec<u64>, table: &MappingTable) -> Walked {
+fn by_frame_pointer(bp: u64, words: Vec<u64>, table: &SmallTable) -> Walked {
     walk(bp, words, Some(table), vec![UnwindRule::NONE; 16])
 }
 
@@ -101,7 +101,8 @@ fn a_chain_of_frame_pointers_is_followed_to_its_root_and_return_addresses_point_
 #[test]
 fn every_way_to_stop_a_chain_has_its_reason_and_keeps_the_frames_before_it() {
     let complete = code();
-    let incomplete = Box::new(MappingTable { flags: TABLE_INCOMPLETE, ..*complete });
+    let mut incomplete = complete.clone();
+    incomplete.header.flags = TABLE_INCOMPLETE;
     let outside = vec![STACK + 16, 0x1234_5678, 0, CODE + 0x201];
     let cases = [
         ("root by return address 0", STACK, vec![STACK + 16, 0], &complete, Fault::COMPLETE, 1),
@@ -208,6 +209,20 @@ fn what_a_signal_interrupted_is_no_return_address_and_has_its_registers_back() {
     let rules = vec![signal, rule(CFA_REGISTER | R10, 0, RBP_SAME, 0), ROOT];
     let walked = walk(0, words, Some(&code()), rules);
     assert_eq!((walked.offsets, walked.fault), (vec![0x10, 0x1000, 0x200f], Fault::COMPLETE));
+}
+
+#[test]
+fn a_leaf_that_took_its_return_address_off_the_stack_is_left() {
+    // R9, as `leaf_register` has it, is inside the code that starts below it.
+    let popped = UnwindRule {
+        registers: RA_IN_REGISTER | RBP_SAME,
+        ..rule(CFA_REGISTER | RSP, UnwindRule::halves(0, 9), 0, 0)
+    };
+    let mut table = code();
+    table.starts[1] = STACK;
+    table.entries[1] = MappingEntry { bias: STACK.wrapping_sub(0x1000), n_pages: 1, file_id: FILE };
+    let walked = walk(0, vec![0; 8], Some(&table), vec![popped, ROOT]);
+    assert_eq!((walked.offsets, walked.fault), (vec![0x10, 0x1008], Fault::COMPLETE));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | `lost`, `lost_by_cause {cause: n}` | samples that did not get here |
 //! | `stacks {complete, truncated {reason: n}}` | samples with a whole stack, and the others by reason |
 //! | `unsymbolized_frames` | distinct sampled places in the code that no symbol explains |
+//! | `first_stacks {until_first_whole_ns, new_images, whole_at_once, never_whole, median_ns, max_ns}` | how soon stacks are whole: in the run, and in images that begin during it |
 //! | `overhead {kernel_ns_per_sample, kernel_cpu_percent, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
 //! | `unwind_tables {tables_evicted, tables_without_room, tables_from_cache, tables_cached, cache_files_damaged, tables_not_cached}` | null: not counted |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |

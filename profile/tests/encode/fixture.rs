@@ -1,8 +1,8 @@
 //! One small profile with a case of everything a frame can be.
 
 use profile::{
-    BuildId, Frame, FrameHandle, KERNEL_MAPPING, Loss, Mapping, Meta, Overhead, Profile, ThreadHandle,
-    Truncation, UnwindTables, ValueType, WrongValueCount,
+    BuildId, FirstStacks, Frame, FrameHandle, KERNEL_MAPPING, Loss, Mapping, Meta, Overhead, Profile,
+    ThreadHandle, Truncation, UnwindTables, ValueType, WrongValueCount,
 };
 
 /// 100 Hz, so that sums are easy to follow.
@@ -65,6 +65,14 @@ fn meta() -> Meta {
         lost: vec![loss("ring buffer full", 2), loss("stack table full", 1)],
         stacks_complete: 85,
         truncated: vec![cut("[truncated: stack memory not readable]", 4), cut("[no frames]", 1)],
+        first_stacks: Some(FirstStacks {
+            until_first_whole_ns: Some(10_120_000),
+            new_images: 4,
+            whole_at_once: 3,
+            never_whole: 0,
+            median_ns: Some(1_400_000),
+            max_ns: Some(17_000_000),
+        }),
         overhead: Some(Overhead {
             kernel_ns_per_sample: Some(812.4),
             kernel_cpu_percent: Some(0.08),

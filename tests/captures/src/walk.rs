@@ -4,7 +4,7 @@ use abi::{
     fault::Fault,
     frame::{Frame, PackedFrame},
     limits::MAX_USER_FRAMES,
-    mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable},
+    mapping::{FILE_ANONYMOUS, LargeTable, MappingEntry},
     unwind::{RBP, RSP, UnwindRule},
 };
 use ebpf::{
@@ -35,8 +35,8 @@ impl Walked {
 
 /// The table of mappings as the kernel side has it; file IDs count from 1.
 #[must_use]
-pub fn table(mappings: &[Mapping]) -> Box<MappingTable> {
-    let mut table = Box::new(MappingTable::EMPTY);
+pub fn table(mappings: &[Mapping]) -> Box<LargeTable> {
+    let mut table = Box::new(LargeTable::EMPTY);
     let slots = table.starts.iter_mut().zip(&mut table.entries);
     for ((start, entry), (mapping, id)) in slots.zip(mappings.iter().zip(1..)) {
         *start = mapping.start;
@@ -52,7 +52,7 @@ pub fn table(mappings: &[Mapping]) -> Box<MappingTable> {
 /// Rules by address, behind a table of mappings.
 pub struct RulesByAddress<'a, F> {
     /// The mappings.
-    pub table: &'a MappingTable,
+    pub table: &'a LargeTable,
     /// The rule of a frame at an address.
     pub rule_of: F,
 }
@@ -72,7 +72,7 @@ impl<F: FnMut(u64, Frame) -> Option<UnwindRule>> Code for RulesByAddress<'_, F> 
 pub fn walk(
     ip: u64,
     registers: &[u64; 16],
-    table: &MappingTable,
+    table: &LargeTable,
     code: &mut impl Code,
     memory: &mut impl ReadUser,
 ) -> Walked {

@@ -5,7 +5,7 @@
 
 use abi::{
     frame::{Frame, PackedFrame},
-    mapping::{FILE_ANONYMOUS, MappingEntry, MappingTable, TABLE_INCOMPLETE},
+    mapping::{FILE_ANONYMOUS, LargeTable, MappingEntry, TABLE_INCOMPLETE},
     unwind::{FileTable, IndexEntry, ROWS_PER_LINE, UnwindLine, UnwindRule},
 };
 use arbitrary::{Result, Unstructured};
@@ -34,7 +34,7 @@ pub(crate) struct World {
     pub(crate) registers: Registers,
     others: [u64; 16],
     /// None if nothing is known of the process yet.
-    table: Option<Box<MappingTable>>,
+    table: Option<Box<LargeTable>>,
     /// Files with an even number have these rules, one for each 64 bytes, over and over.
     rules: Vec<UnwindRule>,
     /// The others have this table, for what it is worth.
@@ -105,13 +105,13 @@ fn word(u: &mut Unstructured<'_>) -> Result<u64> {
     })
 }
 
-fn table(u: &mut Unstructured<'_>) -> Result<Option<Box<MappingTable>>> {
+fn table(u: &mut Unstructured<'_>) -> Result<Option<Box<LargeTable>>> {
     let how: u8 = u.arbitrary()?;
     if how == 0 {
         return Ok(None);
     }
-    let mut table = Box::new(MappingTable::EMPTY);
-    table.flags = if how & 1 != 0 { TABLE_INCOMPLETE } else { 0 };
+    let mut table = Box::new(LargeTable::EMPTY);
+    table.header.flags = if how & 1 != 0 { TABLE_INCOMPLETE } else { 0 };
     for i in 0..usize::from(how >> 4).min(MAX_MAPPINGS) {
         let start = CODE + i as u64 * MAPPING_STRIDE;
         let kind: u8 = u.arbitrary()?;
@@ -216,7 +216,7 @@ impl Code for &World {
     fn elsewhere(&self) -> Option<UnwindRule> {
         match &self.table {
             None => Some(UnwindRule::PENDING),
-            Some(table) if table.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
+            Some(table) if table.header.flags & TABLE_INCOMPLETE != 0 => Some(UnwindRule::NONE),
             Some(_) => None,
         }
     }
