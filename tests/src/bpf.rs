@@ -49,6 +49,20 @@ impl Objects {
         objects
     }
 
+    /// Kernel memory of the maps that a process has open, as the kernel says it.
+    #[must_use]
+    pub fn map_bytes(pid: u32) -> u64 {
+        let mut maps = std::collections::BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let field =
+                |name| text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse::<u64>().ok();
+            // A map can be open more than once.
+            maps.extend(field("map_id:").zip(field("memlock:")));
+        }
+        maps.values().sum()
+    }
+
     fn held_by_anyone() -> Self {
         let mut objects = Self::default();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

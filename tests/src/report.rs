@@ -16,6 +16,8 @@ pub struct Report {
     pub lost_by_cause: BTreeMap<String, u64>,
     pub stacks: Stacks,
     pub unwind_tables: UnwindTables,
+    pub first_stacks: FirstStacks,
+    pub overhead: Overhead,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     pub processes: Vec<Process>,
@@ -37,6 +39,22 @@ pub struct UnwindTables {
     pub tables_without_room: u64,
     pub tables_from_cache: u64,
     pub tables_cached: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct FirstStacks {
+    pub until_first_whole_ns: Option<u64>,
+    pub new_images: u64,
+    pub whole_at_once: u64,
+    pub never_whole: u64,
+    pub max_ns: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Overhead {
+    pub table_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

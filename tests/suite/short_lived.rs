@@ -2,9 +2,11 @@
 
 use std::{process::Command, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tests::{
     agent::{self, Recorder, Recording},
+    bpf::Objects,
+    control_group::{self, ControlGroup},
     paths,
     process::Running,
 };
@@ -52,5 +54,43 @@ fn processes_of_50_ms_that_start_later_are_found_by_name_and_named() -> Result<(
     }
     recorder.running().signal(libc::SIGINT)?;
     check(&recorder.finish()?, &name);
+    Ok(())
+}
+
+const N_LIVES: usize = 10_000;
+/// Room for a few processes that have not been forgotten yet.
+const SLACK_BYTES: u64 = 64 << 10;
+
+/// Runs `/bin/true` in a control group, one after the other.
+fn live(group: &ControlGroup, n: usize) -> Result<()> {
+    let script = format!("i=0; while [ $i -lt {n} ]; do /bin/true; i=$((i+1)); done");
+    let sh = paths::find("sh", "dash")?;
+    let mut command = control_group::command_in(group.path(), &sh)?;
+    let finished = Running::start(command.args(["-c", &script]))?.finish(Duration::from_secs(120))?;
+    assert!(finished.status.success(), "{finished:?}");
+    // The agent reads ten times a second.
+    std::thread::sleep(Duration::from_millis(500));
+    Ok(())
+}
+
+#[test]
+fn ten_thousand_short_lives_leave_nothing_in_the_kernels_tables_and_none_is_lost_uncounted() -> Result<()> {
+    let group = ControlGroup::create("lives")?;
+    let mut options = args(&["--frequency", "997", "--duration", "200s", "--cgroup"]);
+    options.push(group.path().into());
+    let recorder = Recorder::start(options)?;
+    recorder.wait_until_sampling()?;
+    let pid = recorder.running().pid();
+    live(&group, 100)?;
+    let before = Objects::map_bytes(pid);
+    live(&group, N_LIVES)?;
+    let after = Objects::map_bytes(pid);
+    recorder.running().signal(libc::SIGINT)?;
+    let recording = recorder.finish()?;
+    assert!(after < before + SLACK_BYTES, "tables grew from {before} to {after} bytes\n{recording}");
+    let reported = recording.report.overhead.table_bytes.context("no figure for the tables")?;
+    assert!(reported < before + SLACK_BYTES, "{reported} bytes reported, {before} before\n{recording}");
+    assert!(recording.report.samples > N_LIVES as u64 / 10, "{recording}");
+    assert_eq!((recording.report.lost, recording.report.wrong_sums()), (0, vec![]), "{recording}");
     Ok(())
 }

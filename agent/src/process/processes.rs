@@ -262,7 +262,10 @@ impl Processes {
 
     /// What comes after the end needs no mappings: samples are counted in order of time.
     fn end(&mut self, pid: u32, id: ImageId) {
-        self.images[id.0 as usize].mappings = Mappings::default();
+        // Images are kept for their names; of thousands that end, little else should stay.
+        let image = &mut self.images[id.0 as usize];
+        image.mappings = Mappings::default();
+        image.running = HashSet::new();
         self.ended.insert(pid);
     }
 
