@@ -48,8 +48,8 @@ fn past_the_bound_a_stack_is_cut_with_a_reason_and_nothing_is_lost() -> Result<(
     let program = dir.path().join("many");
     paths::compile("suite/many_mappings.c", &["-O2", "-fomit-frame-pointer"], &program)?;
     let recording = agent::record(command_args(&RATE, &program, &["3000", "1"]))?;
-    // Addresses descend with each mapping, so that the last piece is in the table, and the library that called `main` is
-    // not.
+    // Addresses descend with each mapping, so that the last piece is in the table, and the library that called
+    // `main` is not.
     let in_piece = |name: &str| name == "mapped_inner";
     let n = recording.folded.count(|stack| stack.user().any(in_piece) && stack.has("main"));
     let cut: u64 = recording.report.stacks.truncated.values().sum();

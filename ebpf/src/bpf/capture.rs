@@ -1,5 +1,5 @@
-//! A user stack in code that is not known yet crosses as it is, and the agent walks it once it knows the code: a process
-//! that has just begun, or loaded a library, has its first samples whole.
+//! A user stack in code that is not known yet crosses as it is, and the agent walks it once it knows the code: a
+//! process that has just begun, or loaded a library, has its first samples whole.
 
 use abi::{
     counter::Counter,
