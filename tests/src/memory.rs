@@ -96,9 +96,9 @@ impl LimitedGroup {
     ///
     /// # Errors
     /// If neither version of the memory controller is to be had.
-    pub fn create(limit_bytes: u64) -> Result<Self> {
+    pub fn create(name: &str, limit_bytes: u64) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read mounts")?;
-        let name = format!("brazier-test-memory-{}", std::process::id());
+        let name = format!("brazier-test-{}-{name}", std::process::id());
         for line in mounts.lines() {
             let fields: Vec<&str> = line.split(' ').collect();
             let &[_, root, kind, options, ..] = fields.as_slice() else { continue };
@@ -119,6 +119,14 @@ impl LimitedGroup {
             return Ok(group);
         }
         bail!("no hierarchy with the memory controller: {mounts}")
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn add(&self, pid: u32) -> Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).context("cannot move a process")
     }
 
     /// A command that runs `program` inside it.

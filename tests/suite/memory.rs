@@ -172,22 +172,42 @@ fn workers_are_followed_through_a_reload() -> Result<()> {
 #[test]
 fn the_limit_is_that_of_the_control_group() -> Result<()> {
     let limit_bytes = 96 << 20;
-    let group = LimitedGroup::create(limit_bytes)?;
+    let group = LimitedGroup::create("memory", limit_bytes)?;
     let dir = tempfile::tempdir()?;
     let program = paths::program("grower")?;
     let leak = Running::start(&mut group.command(&program, &["leak", "4096"])?)?;
+    // The shell that enters the group becomes the program.
+    wait::until("the program is in its group", START, || {
+        Ok((fs::read_to_string(format!("/proc/{}/comm", leak.pid()))?.trim() == "grower").then_some(()))
+    })?;
     let watched = Watcher::start(dir.path(), leak.pid(), &["-i", "200ms", "-d", "5s"])?.finish()?;
     drop(leak);
     assert_eq!(watched.at("/limit/limit_bytes"), limit_bytes, "{:#}", watched.report);
     assert_eq!(watched.at("/control_group/limit_bytes"), limit_bytes, "{:#}", watched.report);
     let source = watched.at("/limit/source").to_string();
-    assert!(source.contains("brazier-test-memory-"), "{source}");
+    assert!(source.contains("-memory"), "{source}");
     // 16 to 24 MiB are there by then, and 4 MiB come in a second.
     let percent = watched.number("/limit/used_percent")?;
     assert!((15.0..40.0).contains(&percent), "{percent} %\n{:#}", watched.report);
     let left_s = watched.number("/limit/time_to_limit_s")?;
     assert!((12.0..22.0).contains(&left_s), "{left_s} s\n{:#}", watched.report);
     assert!(reasons(&watched).contains("of the limit"), "{}", reasons(&watched));
+    Ok(())
+}
+
+#[test]
+fn a_process_that_is_moved_has_the_limit_of_its_new_group() -> Result<()> {
+    let group = LimitedGroup::create("moved", 96 << 20)?;
+    let dir = tempfile::tempdir()?;
+    let leak = grower(&["leak", "1024"])?;
+    let watcher = Watcher::start(dir.path(), leak.pid(), &["-i", "100ms", "-d", "3s"])?;
+    wait::until("the first line", START, || Ok((!watcher.running().stderr()?.is_empty()).then_some(())))?;
+    group.add(leak.pid())?;
+    let watched = watcher.finish()?;
+    drop(leak);
+    assert_eq!(watched.at("/limit/limit_bytes"), 96 << 20, "{:#}", watched.report);
+    let usage = watched.number("/control_group/usage/last_bytes")?;
+    assert!(usage < 96.0 * MIB, "{usage} bytes are not of this group\n{:#}", watched.report);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use profile::{
 use super::watch::HISTORY_POINTS;
 use crate::procfs::memory_group::{self, MemoryGroup, Version};
 
-/// What is followed of the group of the first process.
+/// What is followed of the group of one process.
 pub(super) struct Group {
     group: Option<MemoryGroup>,
     usage: History,
@@ -26,9 +26,17 @@ pub struct Headroom {
 }
 
 impl Group {
-    pub(super) fn of_process(pid: u32) -> Self {
+    pub(super) fn new() -> Self {
+        Self { group: None, usage: History::new(HISTORY_POINTS) }
+    }
+
+    /// Looks where a process is now: service managers move what they have started. The usage of another group is
+    /// another series.
+    pub(super) fn look(&mut self, pid: u32) {
         let group = MemoryGroup::of_process(pid).ok().flatten();
-        Self { group, usage: History::new(HISTORY_POINTS) }
+        if group.is_some() && group != self.group {
+            *self = Self { group, usage: History::new(HISTORY_POINTS) };
+        }
     }
 
     pub(super) fn read(&mut self, time_ns: u64) {

@@ -98,12 +98,11 @@ pub fn watch(
 ) -> Result<Watch, TreeError> {
     let cpu_before_ns = clock::process_cpu_ns();
     let tree = Tree::new(&options.pids, options.follow_children)?;
-    let first_pid = tree.live().next().map_or(0, |process| process.pid);
     let began_ns = clock::monotonic_ns();
     let mut watch = Watch {
         tree,
         series: BTreeMap::new(),
-        group: Group::of_process(first_pid),
+        group: Group::new(),
         headroom: None,
         rollups: Budget::default(),
         start_unix_ns: clock::unix_ns(),
@@ -172,6 +171,9 @@ impl Watch {
         let is_rollup_due = self.rollups.is_due(began_ns);
         if is_rollup_due {
             self.tree.read_rollups();
+            if let Some(process) = self.tree.live().next() {
+                self.group.look(process.pid);
+            }
             self.headroom = self.group.headroom().or(self.headroom.take());
             self.rollups.spend(began_ns, clock::monotonic_ns());
         }

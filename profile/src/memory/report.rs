@@ -30,7 +30,7 @@ pub struct MemoryReport {
     pub verdict: Verdict,
     /// What the tree may have; none if not even the host's memory is known.
     pub limit: Option<LimitReport>,
-    /// Of the first process.
+    /// Of the live process with the lowest ID.
     pub control_group: Option<ControlGroupReport>,
     /// Sums over all processes, by field.
     pub tree: BTreeMap<&'static str, Series>,
@@ -94,7 +94,7 @@ pub struct LimitReport {
     pub time_to_limit_s: Option<f64>,
 }
 
-/// The control group of the first process.
+/// A control group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ControlGroupReport {
     /// Below the root of its hierarchy.
