@@ -3,7 +3,11 @@
 use std::{os::unix::fs::symlink, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
-use tests::{agent, paths, process::Running};
+use tests::{
+    agent::{self, Recorder},
+    paths,
+    process::Running,
+};
 
 use crate::support::{args, command_args, own_name};
 
@@ -28,30 +32,43 @@ fn table_bytes(program: &Path) -> Result<u64> {
 #[test]
 fn programs_that_run_in_turn_are_walked_whole_in_memory_for_one_of_them() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let names = ["bza", "bzb", "bzc"].map(own_name);
-    let first = compile(dir.path(), &names[0], "-O1")?;
-    let second = compile(dir.path(), &names[1], "-O2")?;
+    // One name, so that nothing but these is sampled and has a table.
+    let name = own_name("bza");
+    let path = |turn: &str| dir.path().join(turn).join(&name);
+    for turn in ["first", "second", "third"] {
+        std::fs::create_dir(dir.path().join(turn))?;
+    }
+    let first = compile(&dir.path().join("first"), &name, "-O1")?;
+    let second = compile(&dir.path().join("second"), &name, "-O2")?;
     // The first file once more: its table is gone by then.
-    symlink(&first, dir.path().join(&names[2]))?;
+    symlink(&first, path("third"))?;
     let table_memory = table_bytes(&first)?.max(table_bytes(&second)?) * 5 / 4;
 
-    let script =
-        format!("cd {} && ./{} 2 && ./{} 2 && ./{} 2", dir.path().display(), names[0], names[1], names[2]);
-    let sh = paths::find("sh", "dash")?;
-    let options = ["--frequency", "199", "--no-table-cache", "--table-memory", &table_memory.to_string()];
-    let recording = agent::record(command_args(&options, &sh, &["-c", &script]))?;
+    let recorder = Recorder::start(args(&[
+        "--comm",
+        &name,
+        "--frequency",
+        "199",
+        "--duration",
+        "20s",
+        "--no-table-cache",
+        "--table-memory",
+        &table_memory.to_string(),
+    ]))?;
+    recorder.wait_until_sampling()?;
+    for turn in ["first", "second", "third"] {
+        Running::start(Command::new(path(turn)).arg("2"))?.finish(Duration::from_secs(10))?;
+    }
+    recorder.running().signal(libc::SIGINT)?;
+    let recording = recorder.finish()?;
 
     let report = &recording.report;
     assert!(report.unwind_tables.tables_evicted >= 2, "{:?}\n{recording}", report.unwind_tables);
     assert_eq!((report.lost, report.wrong_sums()), (0, Vec::new()), "{recording}");
-    for name in &names {
-        let n = recording.folded.count(|stack| stack.process == *name);
-        assert!(n > 100, "{n} samples of {name}\n{recording}");
-        let whole = recording
-            .folded
-            .share(|stack| stack.process == *name, |stack| stack.has("deep_01") && stack.has("deep_25"));
-        assert!(whole > 0.8, "{whole:.3} of the samples of {name} have all 25 frames\n{recording}");
-    }
+    assert!(report.processes.len() == 3 && report.samples > 300, "{recording}");
+    // Without any one of the three it would be two thirds.
+    let whole = recording.folded.share(|_| true, |stack| stack.has("deep_01") && stack.has("deep_25"));
+    assert!(whole > 0.8, "{whole:.3} of samples have all 25 frames\n{recording}");
     Ok(())
 }
 
@@ -78,23 +95,27 @@ fn a_second_run_reads_its_tables_from_the_cache() -> Result<()> {
 #[test]
 fn copies_of_a_file_share_one_table() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let names = ["bzd", "bze"].map(own_name);
-    let first = compile(dir.path(), &names[0], "-O2")?;
-    std::fs::copy(&first, dir.path().join(&names[1]))?;
+    let name = own_name("bzd");
+    let copy = dir.path().join("copy").join(&name);
+    std::fs::create_dir(dir.path().join("copy"))?;
+    let first = compile(dir.path(), &name, "-O2")?;
+    std::fs::copy(&first, &copy)?;
     // Room for one table, and both programs run at once.
-    let table_memory = table_bytes(&first)? * 5 / 4;
-    let script =
-        format!("cd {} && ./{} 3 & cd {0} && ./{} 3; wait", dir.path().display(), names[0], names[1]);
-    let sh = paths::find("sh", "dash")?;
-    let options = ["--frequency", "199", "--table-memory", &table_memory.to_string()];
-    let options: Vec<&str> = options.into_iter().chain(["--no-table-cache"]).collect();
-    let recording = agent::record(command_args(&options, &sh, &["-c", &script]))?;
-    for name in &names {
-        let whole = recording
-            .folded
-            .share(|stack| stack.process == *name, |stack| stack.has("deep_01") && stack.has("deep_25"));
-        assert!(whole > 0.8, "{whole:.3} of the samples of {name} have all 25 frames\n{recording}");
+    let table_memory = (table_bytes(&first)? * 5 / 4).to_string();
+    let mut options = vec!["--comm", &name, "--frequency", "199", "--duration", "20s"];
+    options.extend(["--no-table-cache", "--table-memory", &table_memory]);
+    let recorder = Recorder::start(args(&options))?;
+    recorder.wait_until_sampling()?;
+    let running = [first, copy].map(|program| Running::start(Command::new(program).arg("2")));
+    for running in running {
+        running?.finish(Duration::from_secs(10))?;
     }
+    recorder.running().signal(libc::SIGINT)?;
+    let recording = recorder.finish()?;
+    assert!(recording.report.processes.len() == 2, "{recording}");
+    let whole = recording.folded.share(|_| true, |stack| stack.has("deep_01") && stack.has("deep_25"));
+    assert!(whole > 0.8, "{whole:.3} of samples have all 25 frames\n{recording}");
+    assert_eq!(recording.report.unwind_tables.tables_evicted, 0, "{recording}");
     Ok(())
 }
 
