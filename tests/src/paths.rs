@@ -121,11 +121,36 @@ pub fn find(name: &str, package: &str) -> Result<PathBuf> {
 /// Envoy, which only `cargo xtask test` fetches, once for all checkouts.
 #[must_use]
 pub fn envoy() -> Option<PathBuf> {
-    let handed_over = env::var_os("BRAZIER_ENVOY").map(PathBuf::from);
+    fetched("BRAZIER_ENVOY", "envoy/envoy/_bin/envoy")
+}
+
+/// A proxy of Pingora, which only `cargo xtask test` builds, once for all checkouts.
+#[must_use]
+pub fn pingora() -> Option<PathBuf> {
+    fetched("BRAZIER_PINGORA", "pingora/pingora-proxy-target")
+}
+
+/// workerd, which only `cargo xtask test` fetches, once for all checkouts.
+#[must_use]
+pub fn workerd() -> Option<PathBuf> {
+    fetched("BRAZIER_WORKERD", "workerd/node_modules/@cloudflare/workerd-linux-64/bin/workerd")
+}
+
+/// What the variable says, else what is in the cache.
+fn fetched(variable: &str, in_cache: &str) -> Option<PathBuf> {
+    let handed_over = env::var_os(variable).map(PathBuf::from);
     let cache = || match env::var_os("XDG_CACHE_HOME") {
         Some(dir) => Some(PathBuf::from(dir)),
         None => Some(PathBuf::from(env::var_os("HOME")?).join(".cache")),
     };
-    let path = handed_over.or_else(|| Some(cache()?.join("brazier/envoy/envoy/_bin/envoy")))?;
+    let path = handed_over.or_else(|| Some(cache()?.join("brazier").join(in_cache)))?;
     path.is_file().then_some(path)
+}
+
+/// The sources of the target program of this name that is a directory of its own.
+///
+/// # Errors
+/// If this is no checkout.
+pub fn program_source(name: &str) -> Result<PathBuf> {
+    Ok(root()?.join("tests/programs").join(name))
 }

@@ -49,13 +49,14 @@ pub(crate) const PINGORA: [Package; 3] = [
 ];
 
 /// What measurements take besides what tests take: other profilers, more proxies.
-pub(crate) const BENCH: [Package; 7] = [
+pub(crate) const BENCH: [Package; 8] = [
     ("linux-perf", "a profiler that copies stacks"),
     ("bpftrace", "a profiler that has the kernel walk frame pointers"),
     ("varnish", "a cache in front of a server"),
     ("squid", "the same, in C++"),
     ("h2o", "a proxy without frame pointers"),
     ("nghttp2-proxy", "nghttpx, a proxy in C++"),
+    ("libc6-dbg", "names the functions that threads begin in, for every profiler"),
     ("util-linux", "chrt and taskset"),
 ];
 

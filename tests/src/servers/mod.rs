@@ -5,6 +5,8 @@ mod envoy;
 mod load;
 mod nginx;
 mod node;
+mod pingora;
+mod workerd;
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -22,6 +24,8 @@ use crate::{process::Running, wait};
 pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use nginx::start as nginx;
+pub use pingora::start as pingora;
+pub use workerd::start as workerd;
 
 /// An address where nothing listens by default.
 const HOST: &str = "127.0.0.3";
@@ -48,6 +52,12 @@ impl Server {
     #[must_use]
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Of its root page.

@@ -43,6 +43,7 @@ impl Stacks {
 fn is_root(frame: &str) -> bool {
     let name = frame.split('@').next().unwrap_or(frame);
     name.starts_with("__libc_start_")
+        || name.ends_with("::thread_start")
         || matches!(name, "main" | "_start" | "start_thread" | "clone" | "clone3" | "__clone" | "__clone3")
         || matches!(name, "__GI___clone3" | "runtime.goexit" | "runtime.goexit.abi0" | "runtime.mstart")
 }
@@ -152,7 +153,14 @@ mod tests {
 
     #[test]
     fn roots_are_told_with_and_without_a_version_and_from_names_that_begin_alike() {
-        for name in ["main", "_start", "clone3", "__libc_start_main@@GLIBC_2.34", "runtime.goexit.abi0"] {
+        for name in [
+            "main",
+            "_start",
+            "clone3",
+            "<std::sys::thread::unix::Thread>::new::thread_start",
+            "__libc_start_main@@GLIBC_2.34",
+            "runtime.goexit.abi0",
+        ] {
             assert!(is_root(name), "{name}");
         }
         for name in ["domain", "main_loop", "start_threads", "clone_request", "[unknown]", ""] {

@@ -130,13 +130,15 @@ fn measure(installed: &Installed, target: &mut Target, plan: &Plan) -> Result<Va
 
     let stacks = (installed.profiler.stacks)(&printed)?;
     let n_ticks = cost::n_ticks(work.on_cpu, FREQUENCY_HZ);
+    // The kernel takes interrupts out of a thread's time, but they are sampled, too; a profiler may lose samples.
+    let n_samples = (stacks.n_samples as f64).max(n_ticks);
     let bytes_per_sample = match installed.profiler.channel {
-        Channel::Ring | Channel::RingAndFile(_) => Some(ring_bytes as f64 / n_ticks.max(1.0)),
+        Channel::Ring | Channel::RingAndFile(_) => Some(ring_bytes as f64 / n_samples.max(1.0)),
         Channel::File(_) => Some(printed.file_bytes as f64 / stacks.n_samples.max(1) as f64),
         Channel::Maps => None,
     };
     Ok(Value {
-        sample_ns: cost::ns_per_sample(runs, n_ticks, filtered_ns),
+        sample_ns: cost::ns_per_sample(runs, n_samples, filtered_ns),
         taken_percent: 100.0 * stacks.n_samples as f64 / n_ticks.max(1.0),
         rooted_percent: stacks.rooted_percent(),
         bytes_per_sample,

@@ -15,13 +15,11 @@ use crate::{
 
 const FREQUENCY_HZ: u32 = 199;
 const RECORD_S: u32 = 2;
-/// Deep enough for most; the largest that there are would be four times slower to unwind.
-const COPY_BYTES: u32 = 16_384;
 /// On large binaries perf may take many minutes.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A cell of the table.
-pub(super) fn share_to_root(pid: u32) -> Result<String> {
+pub(super) fn share_to_root(pid: u32, copy_bytes: u32) -> Result<String> {
     let perf = find_program("perf").context("no perf: install Debian's linux-perf")?;
     let dir = tempfile::tempdir().context("cannot create a directory for perf")?;
     let file = |name| std::fs::File::create(dir.path().join(name)).context("cannot create a file for perf");
@@ -29,7 +27,7 @@ pub(super) fn share_to_root(pid: u32) -> Result<String> {
     let mut record = Command::new(&perf);
     record
         .args(["record", "--event", "cpu-clock", "--freq", &FREQUENCY_HZ.to_string()])
-        .args(["--call-graph", &format!("dwarf,{COPY_BYTES}")])
+        .args(["--call-graph", &format!("dwarf,{copy_bytes}")])
         .args(["--output", "perf.data", "--pid", &pid.to_string(), "--", "sleep", &RECORD_S.to_string()]);
     record.current_dir(dir.path()).stdin(Stdio::null()).stdout(file("record")?).stderr(file("record.log")?);
     ends_with_us(&mut record, libc::SIGKILL);
@@ -48,13 +46,14 @@ pub(super) fn share_to_root(pid: u32) -> Result<String> {
     }
     let text = std::fs::read(dir.path().join("script")).context("cannot read what perf printed")?;
     let found = stacks::of_perf(&String::from_utf8_lossy(&text));
-    Ok(if found.n_samples == 0 { "no samples".to_owned() } else { format!("{:.1}", found.rooted_percent()) })
+    Ok(if found.n_samples == 0 {
+        "no samples".to_owned()
+    } else {
+        format!("{:.1} ({} KiB)", found.rooted_percent(), copy_bytes.div_ceil(1024))
+    })
 }
 
-/// The line under the table.
+/// For the line under the table.
 pub(super) fn remark() -> String {
-    format!(
-        "perf: {RECORD_S} s at {FREQUENCY_HZ} Hz with copies of {COPY_BYTES} bytes, whose outermost frames have a \
-         name that begins a program or a thread; it reads no symbol table of Go"
-    )
+    format!("{RECORD_S} s at {FREQUENCY_HZ} Hz; it reads no symbol table of Go")
 }

@@ -35,7 +35,14 @@ pub(super) struct Kind {
     command: fn(&Path, &Setting<'_>) -> Result<Command>,
     /// It works in a child of the process that is started.
     works_in_child: bool,
+    /// How much of a stack perf has to copy.
+    pub(super) perf_copy_bytes: u32,
 }
+
+/// For most stacks.
+const SHALLOW_BYTES: u32 = 16_384;
+/// The largest copy that there is.
+const DEEP_BYTES: u32 = 65_528;
 
 /// What a configuration is made of.
 struct Setting<'a> {
@@ -137,6 +144,13 @@ impl Server {
 
     pub(super) fn load(&self, run_time: Duration) -> Result<Load> {
         Load::start(&format!("http://{}/", self.address), run_time)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // What V8 may have written; if it has not there is nothing to remove.
+        drop(fs::remove_file(format!("/tmp/perf-{}.map", self.pid())));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::{Kind, Setting, installed};
+use super::{Kind, SHALLOW_BYTES, Setting, installed};
 use crate::fetch;
 
 /// nginx again, which answers without an upstream of its own.
@@ -16,6 +16,7 @@ pub(super) const UPSTREAM: Kind = Kind {
         nginx(program, setting, &format!("return 200 \"{page}\";"))
     },
     works_in_child: true,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const NGINX: Kind = Kind {
@@ -30,6 +31,7 @@ pub(super) const NGINX: Kind = Kind {
         nginx(program, setting, &forward)
     },
     works_in_child: true,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 fn nginx(program: &std::path::Path, setting: &Setting<'_>, location: &str) -> Result<Command> {
@@ -63,6 +65,7 @@ pub(super) const HAPROXY: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const VARNISH: Kind = Kind {
@@ -76,6 +79,7 @@ pub(super) const VARNISH: Kind = Kind {
         Ok(command)
     },
     works_in_child: true,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const SQUID: Kind = Kind {
@@ -86,7 +90,7 @@ pub(super) const SQUID: Kind = Kind {
             "http_port {} accel defaultsite=x no-vhost\n\
              cache_peer {} parent {} 0 no-query originserver name=o\n\
              http_access allow all\ncache_mem 16 MB\npid_filename none\ncache_log squid.log\n\
-             access_log none\ncoredump_dir {}\ncache_effective_user root\nshutdown_lifetime 0 seconds\n",
+             access_log none\ncoredump_dir {}\nshutdown_lifetime 0 seconds\n",
             setting.listen,
             setting.upstream.ip(),
             setting.upstream.port(),
@@ -94,10 +98,12 @@ pub(super) const SQUID: Kind = Kind {
         );
         write(setting, "squid.conf", &config)?;
         let mut command = Command::new(program);
-        command.args(["-N", "-f", "squid.conf"]);
+        // A name of its own for its shared memory, which another one may have left behind.
+        command.args(["-N", "-n", &format!("bench{}", setting.listen.port()), "-f", "squid.conf"]);
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const H2O: Kind = Kind {
@@ -118,6 +124,7 @@ pub(super) const H2O: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const NGHTTPX: Kind = Kind {
@@ -133,6 +140,7 @@ pub(super) const NGHTTPX: Kind = Kind {
         Ok(command)
     },
     works_in_child: true,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const ENVOY: Kind = Kind {
@@ -146,6 +154,7 @@ pub(super) const ENVOY: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 fn envoy(setting: &Setting<'_>) -> String {

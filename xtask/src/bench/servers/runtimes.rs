@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Kind, Setting, installed, native::write};
+use super::{DEEP_BYTES, Kind, SHALLOW_BYTES, Setting, installed, native::write};
 use crate::fetch;
 
 pub(super) const PINGORA: Kind = Kind {
@@ -16,6 +16,7 @@ pub(super) const PINGORA: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: DEEP_BYTES,
 };
 
 pub(super) const CADDY: Kind = Kind {
@@ -34,6 +35,7 @@ pub(super) const CADDY: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 /// A proxy in a page.
@@ -60,6 +62,7 @@ pub(super) const NODE: Kind = Kind {
     find: |_| installed("node"),
     command: |program, setting| node(Command::new(program), setting),
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 pub(super) const NODE_WITH_MAP: Kind = Kind {
@@ -71,6 +74,7 @@ pub(super) const NODE_WITH_MAP: Kind = Kind {
         node(command, setting)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
 
 fn node(mut command: Command, setting: &Setting<'_>) -> Result<Command> {
@@ -96,4 +100,5 @@ pub(super) const WORKERD: Kind = Kind {
         Ok(command)
     },
     works_in_child: false,
+    perf_copy_bytes: SHALLOW_BYTES,
 };
