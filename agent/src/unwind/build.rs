@@ -3,6 +3,7 @@
 use ::object::elf;
 
 use super::{
+    assembly,
     compact::{Table, pack},
     entry_point,
     error::UnwindError,
@@ -65,6 +66,10 @@ pub fn build_or(
         }
         let mut rows = gathered.finish()?;
         if !rows.rows.is_empty() {
+            if go.is_none() && assembly::add(&elf, &code, &mut rows) {
+                // Nor is what instructions add: such a table stays with its file.
+                key = None;
+            }
             if let Some(entry) = entry {
                 entry_point::make_root(&mut rows, entry);
             }

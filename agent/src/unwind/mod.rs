@@ -3,10 +3,12 @@
 //! Call frame information goes one way: [`build`] reads the section of an ELF file, [`entries`] finds the
 //! descriptions in it, [`rows`] runs them ([`rule`] and [`expression`] turn what DWARF says into a rule of eight
 //! bytes). Go has a table of its own instead, which [`go`] reads. [`gathered`] takes in the rows of all functions,
-//! [`order`] makes one list of them, and [`compact`] packs it. [`lookup`] reads the packed form back. [`key`] names
-//! what a table is made from, and [`stored`] is a table as bytes. Everything from the bytes on is pure, and total: a
-//! file is hostile until it has been read.
+//! [`order`] makes one list of them, [`assembly`] adds the functions without a description that it can follow, and
+//! [`compact`] packs it. [`lookup`] reads the packed form back. [`key`] names what a table is made from, and
+//! [`stored`] is a table as bytes. Everything from the bytes on is pure, and total: a file is hostile until it has
+//! been read.
 
+mod assembly;
 pub mod build;
 pub mod compact;
 mod dictionary;
