@@ -4,7 +4,7 @@
 //! Only what every path agrees on becomes rows ([`height`]); a function that does anything else with its stack
 //! pointer has none, as before.
 
-mod height;
+pub(super) mod height;
 
 use ::object::elf;
 

@@ -11,9 +11,9 @@ use abi::unwind::{CFA_REGISTER, RA_BELOW_CFA, RBP_AT_CFA, RBP_SAME, RBP_UNDEFINE
 
 /// From `offset` in the function this rule holds; none where no path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) offset: u32,
-    pub(super) rule: Option<UnwindRule>,
+pub(in crate::unwind) struct Step {
+    pub(in crate::unwind) offset: u32,
+    pub(in crate::unwind) rule: Option<UnwindRule>,
 }
 
 /// Where the caller's rbp is.
@@ -34,7 +34,7 @@ struct State {
 }
 
 /// `None` if some path does what cannot be followed, or two paths disagree.
-pub(super) fn of_function(code: &[u8]) -> Option<Vec<Step>> {
+pub(in crate::unwind) fn of_function(code: &[u8]) -> Option<Vec<Step>> {
     let mut seen: BTreeMap<u64, (State, u64)> = BTreeMap::new();
     let mut open = vec![(0, State { height: 0, rbp: CallerRbp::Same })];
     let mut info = InstructionInfoFactory::new();

@@ -2,6 +2,7 @@
 //! input.
 
 mod apply;
+mod assembly;
 mod golden;
 mod hostile;
 mod readelf;
