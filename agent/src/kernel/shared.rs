@@ -11,7 +11,7 @@ use std::{
 use abi::{
     limits::{BLOCKS_PER_TABLE_PIECE, MAX_TABLE_PIECES},
     names,
-    unwind::TableBlock,
+    unwind::{TableBlock, TablePiece},
 };
 use aya::{
     Ebpf, Pod,
@@ -23,7 +23,7 @@ use super::{KernelError, load};
 /// A flag of the kernel's ABI that aya has no name for.
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
-const PIECE_BYTES: usize = BLOCKS_PER_TABLE_PIECE as usize * size_of::<TableBlock>();
+const PIECE_BYTES: usize = size_of::<TablePiece>();
 
 /// Addresses of ours, with memory of maps behind some of them.
 struct Span {
@@ -107,7 +107,7 @@ impl<T: Pod> Shared<T> {
 pub(super) struct Pieces {
     span: Span,
     outer: ArrayOfMaps<MapData, MapData>,
-    pieces: Vec<Array<MapData, TableBlock>>,
+    pieces: Vec<Array<MapData, TablePiece>>,
 }
 
 // SAFETY: shared memory of one owner; nothing in it belongs to a thread.
@@ -127,7 +127,7 @@ impl Pieces {
     /// Adds pieces until there are `n_blocks`.
     pub(super) fn reach(&mut self, n_blocks: u32) -> Result<(), KernelError> {
         while self.pieces.len() < n_blocks.div_ceil(BLOCKS_PER_TABLE_PIECE) as usize {
-            let piece = Array::create(BLOCKS_PER_TABLE_PIECE, BPF_F_MMAPABLE).map_err(map_error)?;
+            let piece = Array::create(1, BPF_F_MMAPABLE).map_err(map_error)?;
             self.span.put(names::MAP_PIECES, piece.map(), self.pieces.len() * PIECE_BYTES, PIECE_BYTES)?;
             let number = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
             self.outer.set(number, piece.map(), 0).map_err(map_error)?;

@@ -185,6 +185,11 @@ impl UnwindLine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableBlock(pub [u64; WORDS_PER_BLOCK]);
 
+/// What that memory grows by. No struct: Linux 6.1 takes a map as an element of another only if both have, or both
+/// have not, a type that could hold a timer, and the maps that the agent makes have no type at all
+/// (`bpf_map_meta_equal` in `kernel/bpf/map_in_map.c`).
+pub type TablePiece = [TableBlock; crate::limits::BLOCKS_PER_TABLE_PIECE as usize];
+
 /// Words of a block, each an [`IndexEntry`] or an [`UnwindRule`].
 pub const WORDS_PER_BLOCK: usize = 16;
 

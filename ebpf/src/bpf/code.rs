@@ -133,8 +133,9 @@ struct Tables;
 impl Tables {
     #[inline(always)]
     fn block(number: u32) -> Option<*const TableBlock> {
-        let piece = PIECES.get(number / BLOCKS_PER_TABLE_PIECE)?;
-        piece.get_ptr(number % BLOCKS_PER_TABLE_PIECE)
+        let piece = PIECES.get(number / BLOCKS_PER_TABLE_PIECE)?.get_ptr(0)?;
+        // SAFETY: a map value, checked where it was looked up; the number is below its length.
+        Some(unsafe { &raw const (*piece)[(number % BLOCKS_PER_TABLE_PIECE) as usize] })
     }
 
     #[inline(always)]

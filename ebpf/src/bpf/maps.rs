@@ -4,13 +4,13 @@ use abi::{
     config::Config,
     counter::{Counter, N_COUNTERS},
     limits::{
-        BLOCKS_PER_TABLE_PIECE, MAX_LARGE_PROCESSES, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
-        MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES,
+        MAX_LARGE_PROCESSES, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES, MAX_TARGETS, MAX_UNWIND_FILES,
+        MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
     sample::{Capture, KernelStack, UserStack},
     target::Target,
-    unwind::{FileTable, TableBlock},
+    unwind::{FileTable, TablePiece},
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -56,9 +56,8 @@ static CACHE: PerCpuArray<Cache> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static CAPTURE: PerCpuArray<Capture> = PerCpuArray::with_max_entries(1, 0);
 
-/// A piece of the memory for unwind tables.
-pub(super) type Piece =
-    btf_maps::Array<TableBlock, { BLOCKS_PER_TABLE_PIECE as usize }, { BPF_F_MMAPABLE as usize }>;
+/// A piece of the memory for unwind tables: an array of one value, so that a block costs no second search.
+pub(super) type Piece = btf_maps::Array<TablePiece, 1, { BPF_F_MMAPABLE as usize }>;
 
 /// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
 /// on one CPU.
