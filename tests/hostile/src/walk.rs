@@ -4,7 +4,7 @@ use abi::{
     fault::Fault,
     frame::PackedFrame,
     limits::MAX_USER_FRAMES,
-    sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS},
+    sample::{KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS, STACK_LEAF_UNKNOWN},
 };
 use ebpf::{hash::StackHash, walk::Walk};
 
@@ -56,7 +56,7 @@ fn walk(world: &World, failing_read: Option<u64>) -> Walked {
     assert_eq!(has_ended, walk.fault != Fault::FRAME_LIMIT, "{:?} after {n_steps} steps", walk.fault);
     assert!(Fault::ALL.contains(&walk.fault), "{:?}", walk.fault);
     assert_eq!(memory.has_failed, walk.fault == Fault::STACK_UNREADABLE, "{:?}", walk.fault);
-    assert_eq!(walk.flags & !STACK_HAS_FRAME_POINTER_STEPS, 0);
+    assert_eq!(walk.flags & !(STACK_HAS_FRAME_POINTER_STEPS | STACK_LEAF_UNKNOWN), 0);
     // The leaf always counts; a frame outside code does not.
     let n_frames = n_steps - u32::from(walk.fault == Fault::RETURN_UNMAPPED);
     assert_eq!(walk.n_frames, n_frames.max(1), "{:?} after {n_steps} steps", walk.fault);
