@@ -29,7 +29,7 @@ pub fn run(out: &mut impl Write, args: &UnwindArgs) -> anyhow::Result<u8> {
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     let origin = match source {
         Source::Cache => format!("read from the cache in {took_ms:.1} ms"),
-        Source::Built => format!("built in {took_ms:.1} ms, {}", kept(&cache)),
+        Source::Built => format!("built in {took_ms:.1} ms, {}", kept(&cache, &table)),
     };
     let elf = Elf::parse(&object.file)?;
     let segments = Segments::of(&elf);
@@ -47,9 +47,10 @@ pub fn run(out: &mut impl Write, args: &UnwindArgs) -> anyhow::Result<u8> {
 }
 
 /// What became of a table that was built.
-fn kept(cache: &Result<Option<TableCache>, String>) -> String {
+fn kept(cache: &Result<Option<TableCache>, String>, table: &Table) -> String {
     match cache {
         Ok(None) => "not kept".to_owned(),
+        Ok(Some(_)) if table.key.is_none() => "not kept: it has rows that come from code".to_owned(),
         Ok(Some(cache)) if cache.counts().n_saved == 0 => "could not be kept in the cache".to_owned(),
         Ok(Some(_)) => "kept in the cache".to_owned(),
         Err(reason) => format!("not kept: {reason}"),
