@@ -1,4 +1,4 @@
-//! Counts samples by image, thread and stack. Pure.
+//! Counts samples by event, image, thread and stack. Pure.
 //!
 //! A stack crosses from the kernel once. What it could not normalise there, for want of a mapping, is normalised
 //! here, with the mappings of the image that the sample belongs to.
@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use abi::{
+    event::Event,
     fault::Fault,
     frame::{Frame, PackedFrame},
     sample::{NO_STACK, Sample, UNREPEATED_STACK},
@@ -64,6 +65,8 @@ pub type StackIndex = u32;
 /// What samples are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
+    /// Of what.
+    pub event: Event,
     /// Whose.
     pub image: ImageId,
     /// Which of its threads.
@@ -72,6 +75,15 @@ pub struct Key {
     pub user: Option<StackIndex>,
     /// Into [`Aggregate::kernel_stacks`].
     pub kernel: Option<StackIndex>,
+}
+
+/// How much was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counted {
+    /// Samples.
+    pub n_samples: u64,
+    /// The sum of their weights.
+    pub weight: u64,
 }
 
 /// Samples counted so far.
@@ -85,7 +97,7 @@ pub struct Aggregate {
     /// When each of them was last sampled.
     last_sampled_ns: Vec<u64>,
     kernel_stacks: Interned<KernelStack>,
-    weights: HashMap<Key, u64>,
+    counted: HashMap<Key, Counted>,
     n_samples: u64,
     n_stacks_missing: u64,
 }
@@ -140,8 +152,10 @@ impl Aggregate {
         if is_missing(sample.user_stack, user) || is_missing(sample.kernel_stack, kernel) {
             self.n_stacks_missing += 1;
         }
-        *self.weights.entry(Key { image: image_id, tid: sample.tid, user, kernel }).or_default() +=
-            sample.weight;
+        let key = Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel };
+        let counted = self.counted.entry(key).or_default();
+        counted.n_samples += 1;
+        counted.weight = counted.weight.saturating_add(sample.weight);
         self.n_samples += 1;
         self.note_use(user?, sample.time_ns)
     }
@@ -177,8 +191,8 @@ impl Aggregate {
     }
 
     /// What was counted, in no order.
-    pub fn weights(&self) -> impl Iterator<Item = (&Key, u64)> {
-        self.weights.iter().map(|(key, weight)| (key, *weight))
+    pub fn counted(&self) -> impl Iterator<Item = (&Key, Counted)> {
+        self.counted.iter().map(|(key, counted)| (key, *counted))
     }
 
     /// Distinct user stacks.
@@ -287,6 +301,7 @@ mod tests {
         process::{Interest, Processes, Snapshot},
     };
     use abi::{
+        event::Event,
         fault::Fault,
         frame::PackedFrame,
         sample::{KIND_SAMPLE, Sample, UNREPEATED_STACK},
@@ -322,6 +337,7 @@ mod tests {
         let sample = Sample {
             kind: KIND_SAMPLE,
             cpu: 0,
+            event: Event::CPU,
             time_ns: 9,
             tgid,
             tid: tgid,
@@ -356,7 +372,7 @@ mod tests {
         for id in [5, 6, 6] {
             add(&mut aggregate, &processes, 1, id);
         }
-        let weights: Vec<_> = aggregate.weights().map(|(_, weight)| weight).collect();
+        let weights: Vec<_> = aggregate.counted().map(|(_, counted)| counted.weight).collect();
         assert_eq!((weights, aggregate.n_samples()), (vec![3], 3));
     }
 

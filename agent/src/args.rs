@@ -16,7 +16,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
-    /// Record where processes spend their CPU time, and write a flamegraph
+    /// Record where processes spend their CPU time or take memory, and write a flamegraph
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
     /// Watch the memory of processes: trend, limit, and whether it leaks
@@ -34,6 +34,7 @@ Examples:
   agent record --comm envoy -d 30s -o envoy.pb.gz   for `go tool pprof`
   agent record --all -F 199 -o host.svg             everything on this host
   agent record -o run.svg -- ./server --port 80     a command, from its first instruction to its last
+  agent record --comm haproxy -e faults -o rss.svg  who made resident memory grow, in bytes
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
 
 Exit status: 0 when the profile was written; that of the command, after `--`; 1 for an error; 2 for wrong usage.
@@ -67,6 +68,9 @@ pub struct RecordArgs {
     /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
+    /// Bytes between two samples, on average, where bytes are sampled: 4KiB, 1MiB
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_distance)]
+    pub interval: u64,
     /// How long to record: 500ms, 10s, 2m; COMMAND is ended then [default: 10s, or until COMMAND ends]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
@@ -112,6 +116,8 @@ pub struct TableCacheArgs {
 pub enum Event {
     /// Where CPU time goes
     Cpu,
+    /// What makes resident memory grow, and what releases it, in bytes
+    Faults,
 }
 
 /// Form of a profile.
@@ -158,6 +164,9 @@ pub enum ReportForm {
     /// None
     None,
 }
+
+/// What the arithmetic of the kernel side can hold (`ebpf::interval`).
+const MAX_INTERVAL_BYTES: u64 = 64 << 30;
 
 const MEMORY_EXAMPLES: &str = "\
 Examples:
@@ -309,6 +318,15 @@ fn parse_size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| "expected a number and a unit, such as 64MiB or 1GiB")?;
     number.checked_mul(1 << shift).ok_or_else(|| "is more than any memory".into())
+}
+
+/// A distance between samples.
+fn parse_distance(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("must be at least 1 byte".into()),
+        n_bytes if n_bytes > MAX_INTERVAL_BYTES => Err("must be at most 64GiB".into()),
+        n_bytes => Ok(n_bytes),
+    }
 }
 
 #[cfg(test)]

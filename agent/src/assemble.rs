@@ -1,42 +1,44 @@
 //! From counted stacks to a profile: names every frame once, then writes the stacks down.
 
+mod values;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use abi::fault::Fault;
-use profile::{
-    BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile, ValueType,
-};
+use profile::{BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile};
 
 use crate::{
-    aggregate::{Aggregate, Key, UserFrame},
+    aggregate::{Aggregate, Counted, Key, UserFrame},
     process::{FileId, ImageId},
     run::Recording,
     symbolize::{Reason, Resolved, Symbol, Symbolizer},
 };
 
-/// Builds the profile of a recording. `period_ns` is the CPU time that one sample stands for.
+/// Builds the profile of a recording, with the values of its source ([`values`]).
 #[must_use]
-pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta, period_ns: u64) -> Profile {
-    let mut profile = Profile::new(ValueType::CPU, meta);
+pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -> Profile {
+    let (types, weight_idx) = values::types(recording.source);
+    let mut profile = Profile::new(types, meta);
+    profile.weigh_by(weight_idx);
     let frames = Frames::resolve(&mut profile, recording, symbolizer);
     for (reason, n_frames) in &frames.nameless {
         profile.meta_mut().comments.push(format!("{n_frames} frames without a name: {reason}"));
     }
     let aggregate = &recording.aggregate;
-    let mut counted: Vec<(&Key, u64)> = aggregate.weights().collect();
-    counted.sort_unstable();
-    for (key, weight) in counted {
+    let mut all: Vec<(&Key, Counted)> = aggregate.counted().collect();
+    all.sort_unstable();
+    for (key, counted) in all {
         let Some(image) = recording.processes.image(key.image) else { continue };
         let process = profile.process(image.pid, &image.name);
         let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
         let path = frames.root_to_leaf(&mut profile, aggregate, key);
         let stack = profile.stack(path);
-        let n_samples = i64::try_from(weight).unwrap_or(i64::MAX);
-        let cpu_ns = i64::try_from(weight.saturating_mul(period_ns)).unwrap_or(i64::MAX);
-        // The profile was made with these two value types, so it cannot refuse them.
-        let added = profile.add(stack, thread, &[n_samples, cpu_ns]);
+        // The profile was made with the types of these values, so it cannot refuse them.
+        let added = profile.add(stack, thread, &values::of(recording.source, key.event, counted));
         debug_assert!(added.is_ok(), "{added:?}");
     }
+    let remark = values::remark(&profile, recording.source);
+    profile.meta_mut().comments.extend(remark);
     profile
 }
 
@@ -44,8 +46,8 @@ pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta, p
 #[must_use]
 pub fn outcomes(aggregate: &Aggregate) -> HashMap<Fault, u64> {
     let mut outcomes = HashMap::new();
-    for (key, weight) in aggregate.weights() {
-        *outcomes.entry(faults(aggregate, key).0).or_default() += weight;
+    for (key, counted) in aggregate.counted() {
+        *outcomes.entry(faults(aggregate, key).0).or_default() += counted.n_samples;
     }
     outcomes
 }
@@ -58,7 +60,7 @@ pub fn n_frame_pointer_samples(aggregate: &Aggregate) -> u64 {
             .and_then(|index| aggregate.user_stacks().get(index as usize))
             .is_some_and(|stack| stack.has_frame_pointer_steps)
     };
-    aggregate.weights().filter(|(key, _)| has_steps(key)).map(|(_, weight)| weight).sum()
+    aggregate.counted().filter(|(key, _)| has_steps(key)).map(|(_, counted)| counted.n_samples).sum()
 }
 
 /// The first reason why a sample's stack is not whole, user half first, and that of the kernel half alone.
@@ -191,7 +193,7 @@ fn kernel_addresses(aggregate: &Aggregate) -> BTreeSet<u64> {
 
 fn jit_addresses(aggregate: &Aggregate) -> HashMap<ImageId, BTreeSet<u64>> {
     let mut addresses: HashMap<ImageId, BTreeSet<u64>> = HashMap::new();
-    for (key, _) in aggregate.weights() {
+    for (key, _) in aggregate.counted() {
         let stack = key.user.and_then(|index| aggregate.user_stacks().get(index as usize));
         for frame in stack.into_iter().flat_map(|stack| &stack.frames) {
             if let UserFrame::Jit { address } = frame {

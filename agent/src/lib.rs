@@ -12,6 +12,7 @@ pub mod clock;
 pub mod commands;
 pub mod debuginfod;
 pub mod decode;
+pub mod estimate;
 pub mod kernel;
 pub mod late_walk;
 pub mod memory;

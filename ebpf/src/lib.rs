@@ -6,6 +6,7 @@
 
 pub mod branchless;
 pub mod hash;
+pub mod interval;
 pub mod lookup;
 pub mod rows;
 pub mod unwind;

@@ -1,5 +1,5 @@
 //! The kernel programs: entry points only. What they do stands in `bpf/` and in the library.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod bpf;
@@ -11,12 +11,19 @@ mod programs {
         programs::{PerfEventContext, RawTracePointContext, TracePointContext},
     };
 
-    use crate::bpf::{cpu, follow};
+    use crate::bpf::{cpu, follow, resident};
 
     /// One CPU sample.
     #[perf_event]
     pub(crate) fn brazier_cpu(ctx: PerfEventContext) -> u32 {
         cpu::sample(&ctx);
+        0
+    }
+
+    /// `kmem:rss_stat`: resident memory has changed.
+    #[tracepoint]
+    pub(crate) fn brazier_resident(ctx: TracePointContext) -> u32 {
+        resident::changed(&ctx);
         0
     }
 

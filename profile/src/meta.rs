@@ -13,9 +13,9 @@ pub struct Meta {
     pub command: String,
     /// The event that samples were taken on, such as `cpu-clock`.
     pub event: String,
-    /// Samples per second and CPU.
+    /// Samples per second and CPU; 0 where samples do not fall due by time.
     pub frequency_hz: u64,
-    /// The time between two samples on one CPU.
+    /// The time between two samples on one CPU; 0 as above.
     pub period_ns: u64,
     /// Samples that did not get here, one entry for each cause.
     pub lost: Vec<Loss>,

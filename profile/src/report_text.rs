@@ -5,7 +5,7 @@ use std::{fmt, io};
 use crate::{
     report::Report,
     strings::{MAX_TEXT_BYTES, UNKNOWN},
-    units::{bytes_text, time_text},
+    units::{bytes_text, time_text, value_text},
 };
 
 /// How many functions, processes and threads are listed. The rest is in the JSON report.
@@ -73,11 +73,11 @@ impl Styled<'_> {
     fn header(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.report;
         let run = format!(
-            "{} on {}: {} at {} Hz for {}",
+            "{} on {}: {}{} for {}",
             printable(&report.command),
             printable(&report.host),
             printable(&report.event),
-            report.frequency_hz,
+            rate_text(report.frequency_hz),
             time_text(report.duration_ns)
         );
         writeln!(f, "{}", self.paint(BOLD, &self.fitted(&run, 0)))?;
@@ -115,8 +115,8 @@ impl Styled<'_> {
         writeln!(f, "\n{}", self.paint(BOLD, &head))?;
         for spot in shown() {
             let name = cut(&printable(&spot.name), name_chars);
-            let numbers =
-                format!("{:>6.2}  {:>7.2}  {:>10}", spot.self_percent, spot.total_percent, spot.self_value);
+            let value = self.value(spot.self_value);
+            let numbers = format!("{:>6.2}  {:>7.2}  {value:>10}", spot.self_percent, spot.total_percent);
             let row = format!("{numbers}  {name:<name_chars$}  {}", module_of(&spot.module));
             let row = if spot.self_percent >= HOT_PERCENT { self.paint(YELLOW, &row) } else { row };
             writeln!(f, "{row}")?;
@@ -152,7 +152,7 @@ impl Styled<'_> {
     }
 
     fn share(&self, f: &mut fmt::Formatter<'_>, percent: f64, value: i64, name: &str) -> fmt::Result {
-        writeln!(f, "{percent:>6.2}  {value:>10}  {}", self.fitted(name, 20))
+        writeln!(f, "{percent:>6.2}  {:>10}  {}", self.value(value), self.fitted(name, 20))
     }
 
     fn counts<'a>(
@@ -218,6 +218,10 @@ impl Styled<'_> {
         }
     }
 
+    fn value(&self, value: i64) -> String {
+        value_text(value, &self.report.value.unit)
+    }
+
     /// Pieces go by their name, all else by its unit.
     fn value_head(&self) -> String {
         let value = &self.report.value;
@@ -234,6 +238,11 @@ impl Styled<'_> {
         let room = self.style.width.map(|width| width.saturating_sub(n_used).max(MIN_NAME_CHARS));
         room.map_or_else(|| text.to_owned(), |room| cut(text, room))
     }
+}
+
+/// Not every event falls due by time.
+fn rate_text(frequency_hz: u64) -> String {
+    if frequency_hz == 0 { String::new() } else { format!(" at {frequency_hz} Hz") }
 }
 
 /// A name may hold what moves the cursor of a terminal, or worse.

@@ -34,6 +34,14 @@ pub(crate) fn change_text(bytes: i64) -> String {
     format!("{sign}{}", bytes_text(bytes.unsigned_abs()))
 }
 
+/// A value for people: bytes in a larger unit, all else as it is.
+pub(crate) fn value_text(value: i64, unit: &str) -> String {
+    match u64::try_from(value) {
+        Ok(bytes) if unit == "bytes" => bytes_text(bytes),
+        _ => value.to_string(),
+    }
+}
+
 /// `part` of `whole` as a percentage; 0 of nothing.
 pub(crate) fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
@@ -52,6 +60,9 @@ mod tests {
         let times = [0, 740, 5_800, 20_000_000, 5_000_000_000, u64::MAX].map(time_text);
         assert_eq!(times, ["0 ns", "740 ns", "5.8 us", "20.0 ms", "5.0 s", "18446744073.7 s"]);
         let sizes = [0, 1023, 1024, 60_817_408, 3 << 30].map(bytes_text);
+        let values = [(2048, "bytes"), (2048, "count"), (-2048, "bytes")];
+        let values = values.map(|(value, unit)| value_text(value, unit));
+        assert_eq!(values, ["2.0 KiB", "2048", "-2048"]);
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "58.0 MiB", "3.0 GiB"]);
         let changes = [0, 1024, -512, i64::MIN].map(change_text);
         assert_eq!(changes, ["0 B", "+1.0 KiB", "-512 B", "-8589934592.0 GiB"]);

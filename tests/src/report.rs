@@ -100,6 +100,12 @@ impl Report {
         self.processes.iter().filter(|process| process.pid == pid).map(|process| process.value).sum()
     }
 
+    /// The sum of a value type; 0 if there is none of that kind.
+    #[must_use]
+    pub fn total(&self, kind: &str) -> u64 {
+        self.totals.iter().filter(|total| total.kind == kind).map(|total| total.value).sum()
+    }
+
     /// The share of a function itself, in percent; 0 if it is not among the first hundred.
     #[must_use]
     pub fn self_percent(&self, function: &str) -> f64 {

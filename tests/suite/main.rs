@@ -15,6 +15,7 @@ mod memory;
 mod nginx;
 mod ratio;
 mod refusals;
+mod resident;
 mod runtimes;
 mod short_lived;
 mod signals;

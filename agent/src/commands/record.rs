@@ -21,7 +21,7 @@ use crate::{
     assemble,
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
-    kernel::{self, probe},
+    kernel::{self, Source, probe},
     procfs::cgroup,
     run::{self, Command, End, Options, Recording, Targets, shell_code},
     send::file::Destination,
@@ -42,7 +42,10 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     // Everything that can be found wrong is found before the kernel is touched.
     let format = format(args)?;
     let destination = Destination::check(&args.output)?;
-    let frequency_hz = frequency(args.frequency)?;
+    let source = match args.event {
+        Event::Cpu => Source::Cpu { frequency_hz: frequency(args.frequency)? },
+        Event::Faults => Source::Resident { interval_bytes: args.interval },
+    };
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
     if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
@@ -50,7 +53,6 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     {
         bail!("{name}: {found}; {remedy} (`agent doctor` tells all)");
     }
-    let Event::Cpu = args.event;
     let (targets, description) = targets(args)?;
     let duration = match &targets {
         Targets::Command(_) => args.duration,
@@ -67,7 +69,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let options = Options {
         targets,
         follow_children: !args.no_children,
-        frequency_hz,
+        source,
         table_bytes: args.table_memory,
         table_cache,
         duration,
@@ -90,7 +92,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
     let mut meta = meta(&recording, description);
     meta.comments.extend(no_cache);
-    let mut profile = assemble::profile(&recording, &mut symbolizer, meta, 1_000_000_000 / frequency_hz);
+    let mut profile = assemble::profile(&recording, &mut symbolizer, meta);
     fetching.finish_and_clear();
     if let Some(debuginfod) = symbolizer.debuginfod() {
         profile.meta_mut().comments.push(debuginfod.outcomes().to_string());
@@ -211,14 +213,18 @@ fn meta(recording: &Recording, command: String) -> Meta {
     }
     truncated.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
 
+    let frequency_hz = match recording.source {
+        Source::Cpu { frequency_hz } => frequency_hz,
+        Source::Resident { .. } => 0,
+    };
     Meta {
         start_unix_ns: recording.start_unix_ns,
         duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),
         host: host_name(),
         command,
         event: recording.clock.name().to_owned(),
-        frequency_hz: recording.frequency_hz,
-        period_ns: 1_000_000_000 / recording.frequency_hz,
+        frequency_hz,
+        period_ns: 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0),
         lost,
         stacks_complete,
         truncated,
@@ -375,7 +381,11 @@ fn report(
                     writeln!(out, "wrote {}", path.display())?;
                 }
                 if recording.aggregate.n_samples() == 0 && profile.meta().lost_total() == 0 {
-                    writeln!(out, "no samples: the targets used no CPU time while they were recorded")?;
+                    let nothing = match recording.source {
+                        Source::Cpu { .. } => "used no CPU time",
+                        Source::Resident { .. } => "neither took nor released memory",
+                    };
+                    writeln!(out, "no samples: the targets {nothing} while they were recorded")?;
                 }
             }
         }

@@ -10,15 +10,38 @@ use aya::{
         perf_event::{
             HardwareEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
         },
+        trace_point::TracePointLinkId,
     },
     util::online_cpus,
 };
 
-use super::KernelError;
+use super::{KernelError, tracepoint};
 
 const MAX_SAMPLE_RATE: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
-/// Where tracefs is mounted by custom.
-pub(super) const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// What to sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// CPU time.
+    Cpu {
+        /// Samples a second on each CPU.
+        frequency_hz: u64,
+    },
+    /// Growth and release of resident memory.
+    Resident {
+        /// Mean distance of two samples.
+        interval_bytes: u64,
+    },
+}
+
+impl Source {
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Cpu { .. } => names::PROGRAM_CPU,
+            Self::Resident { .. } => names::PROGRAM_RESIDENT,
+        }
+    }
+}
 
 /// What makes a sample fall due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +50,8 @@ pub enum Clock {
     Cycles,
     /// A timer of the kernel, everywhere there.
     CpuClock,
+    /// A change of resident memory.
+    RssStat,
 }
 
 impl Clock {
@@ -36,13 +61,7 @@ impl Clock {
         match self {
             Self::Cycles => "cycles",
             Self::CpuClock => "cpu-clock",
-        }
-    }
-
-    const fn config(self) -> PerfEventConfig {
-        match self {
-            Self::Cycles => PerfEventConfig::Hardware(HardwareEvent::CpuCycles),
-            Self::CpuClock => PerfEventConfig::Software(SoftwareEvent::CpuClock),
+            Self::RssStat => "rss_stat",
         }
     }
 }
@@ -50,7 +69,12 @@ impl Clock {
 /// Sampling under way.
 pub(super) struct Sampling {
     pub(super) clock: Clock,
-    links: Vec<PerfEventLinkId>,
+    links: Links,
+}
+
+enum Links {
+    Cpu(Vec<PerfEventLinkId>),
+    Tracepoint(TracePointLinkId),
 }
 
 /// Highest rate that the kernel samples at (`kernel.perf_event_max_sample_rate`).
@@ -64,48 +88,84 @@ pub fn max_frequency_hz() -> io::Result<u64> {
 
 /// Attaches what keeps the set of targets right.
 pub(super) fn follow(ebpf: &mut Ebpf) -> Result<(), KernelError> {
-    check_task_newtask()?;
+    tracepoint::check("task/task_newtask", &[(" pid", 8, 4), (" clone_flags", 32, 8)])?;
     let fork: &mut TracePoint = loaded(ebpf, names::PROGRAM_FORK, TracePoint::load)?;
     fork.attach("task", "task_newtask")
         .map_err(attach_error(names::PROGRAM_FORK, "tracepoint task:task_newtask"))?;
     let exec: &mut RawTracePoint = loaded(ebpf, names::PROGRAM_EXEC, RawTracePoint::load)?;
     exec.attach("sched_process_exec")
         .map_err(attach_error(names::PROGRAM_EXEC, "raw tracepoint sched_process_exec"))?;
-    loaded(ebpf, names::PROGRAM_CPU, PerfEvent::load)?;
     Ok(())
 }
 
+/// Loads the program that takes the samples, so that nothing but its attachment is left to do.
+pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
+    match source {
+        Source::Cpu { .. } => loaded(ebpf, names::PROGRAM_CPU, PerfEvent::load).map(drop),
+        Source::Resident { .. } => {
+            tracepoint::check(
+                "kmem/rss_stat",
+                &[(" mm_id", 8, 4), (" curr", 12, 4), (" member", 16, 4), (" size", 24, 8)],
+            )?;
+            loaded(ebpf, names::PROGRAM_RESIDENT, TracePoint::load).map(drop)
+        }
+    }
+}
+
+/// Begins to sample.
+pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, KernelError> {
+    match source {
+        Source::Cpu { frequency_hz } => sample_cpus(ebpf, frequency_hz),
+        Source::Resident { .. } => {
+            let program: &mut TracePoint = program(ebpf, names::PROGRAM_RESIDENT)?;
+            let link = program
+                .attach("kmem", "rss_stat")
+                .map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))?;
+            Ok(Sampling { clock: Clock::RssStat, links: Links::Tracepoint(link) })
+        }
+    }
+}
+
 /// Opens one sampling event on each CPU.
-pub(super) fn sample(ebpf: &mut Ebpf, frequency_hz: u64) -> Result<Sampling, KernelError> {
+fn sample_cpus(ebpf: &mut Ebpf, frequency_hz: u64) -> Result<Sampling, KernelError> {
     let cpus =
         online_cpus().map_err(|(path, source)| KernelError::OnlineCpus { path: path.to_owned(), source })?;
     let program: &mut PerfEvent = program(ebpf, names::PROGRAM_CPU)?;
-    let mut sampling = Sampling { clock: Clock::Cycles, links: Vec::with_capacity(cpus.len()) };
+    let mut links = Vec::with_capacity(cpus.len());
+    let (mut clock, mut event) = (Clock::Cycles, PerfEventConfig::Hardware(HardwareEvent::CpuCycles));
     for cpu in cpus {
-        let mut attach = |clock: Clock| {
+        let mut attach = |event: PerfEventConfig| {
             let scope = PerfEventScope::AllProcessesOneCpu { cpu };
-            program.attach(clock.config(), scope, SamplePolicy::Frequency(frequency_hz), false)
+            program.attach(event, scope, SamplePolicy::Frequency(frequency_hz), false)
         };
-        let link = match attach(sampling.clock) {
+        let link = match attach(event) {
             // No cycle counter (a virtual machine, mostly): the first CPU decides for all.
-            Err(_) if sampling.links.is_empty() => {
-                sampling.clock = Clock::CpuClock;
-                attach(sampling.clock)
+            Err(_) if links.is_empty() => {
+                (clock, event) = (Clock::CpuClock, PerfEventConfig::Software(SoftwareEvent::CpuClock));
+                attach(event)
             }
             other => other,
         };
-        sampling.links.push(link.map_err(attach_error(names::PROGRAM_CPU, "the CPU clock"))?);
+        links.push(link.map_err(attach_error(names::PROGRAM_CPU, "the CPU clock"))?);
     }
-    Ok(sampling)
+    Ok(Sampling { clock, links: Links::Cpu(links) })
 }
 
 /// Closes the sampling events.
 pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelError> {
-    let program: &mut PerfEvent = program(ebpf, names::PROGRAM_CPU)?;
-    for link in sampling.links {
-        program.detach(link).map_err(attach_error(names::PROGRAM_CPU, "the CPU clock"))?;
+    match sampling.links {
+        Links::Cpu(links) => {
+            let program: &mut PerfEvent = program(ebpf, names::PROGRAM_CPU)?;
+            for link in links {
+                program.detach(link).map_err(attach_error(names::PROGRAM_CPU, "the CPU clock"))?;
+            }
+            Ok(())
+        }
+        Links::Tracepoint(link) => {
+            let program: &mut TracePoint = program(ebpf, names::PROGRAM_RESIDENT)?;
+            program.detach(link).map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))
+        }
     }
-    Ok(())
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
@@ -131,40 +191,4 @@ where
 
 fn attach_error(program: &'static str, to: &'static str) -> impl FnOnce(ProgramError) -> KernelError {
     move |source| KernelError::Attach { program, to, source: Box::new(source) }
-}
-
-/// The program reads two fields at fixed offsets. The kernel promises no layout, so compare before believing.
-fn check_task_newtask() -> Result<(), KernelError> {
-    let format = TRACEFS
-        .iter()
-        .find_map(|tracefs| fs::read_to_string(format!("{tracefs}/events/task/task_newtask/format")).ok());
-    match format {
-        Some(format) if has_known_fields(&format) => Ok(()),
-        _ => Err(KernelError::TracepointFormat { tracepoint: "task:task_newtask" }),
-    }
-}
-
-fn has_known_fields(format: &str) -> bool {
-    let field = |name: &str, place: &str| {
-        format.lines().any(|line| {
-            line.split(';').next().is_some_and(|declaration| declaration.ends_with(name))
-                && line.contains(place)
-        })
-    };
-    field(" pid", "\toffset:8;\tsize:4;") && field(" clone_flags", "\toffset:32;\tsize:8;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_known_fields;
-
-    #[test]
-    fn a_tracepoint_with_moved_fields_is_refused() {
-        let format = "\tfield:pid_t pid;\toffset:8;\tsize:4;\tsigned:1;\n\
-                      \tfield:unsigned long clone_flags;\toffset:32;\tsize:8;\tsigned:0;\n";
-        assert!(has_known_fields(format));
-        assert!(!has_known_fields(&format.replace("offset:32", "offset:24")));
-        assert!(!has_known_fields(&format.replace("size:4", "size:8")));
-        assert!(!has_known_fields(""));
-    }
 }

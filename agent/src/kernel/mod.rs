@@ -12,6 +12,7 @@ mod shared;
 mod sideband;
 mod table_room;
 mod tables;
+mod tracepoint;
 mod unwind_tables;
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
 };
 
-pub use attach::{Clock, max_frequency_hz};
+pub use attach::{Clock, Source, max_frequency_hz};
 pub use cost::Cost;
 pub use error::KernelError;
 pub use sideband::{RawProcessRecord, Sideband};
@@ -36,6 +37,7 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     tables: tables::Tables,
     sideband: Sideband,
+    source: Source,
     sampling: Option<attach::Sampling>,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<std::os::fd::OwnedFd>,
@@ -47,27 +49,38 @@ impl Kernel {
     ///
     /// # Errors
     /// If the kernel refuses a program, a map or an event; the error says which and what to do.
-    pub fn load(config: Config, table_limit_bytes: u64, sideband: Sideband) -> Result<Self, KernelError> {
+    pub fn load(
+        source: Source,
+        config: Config,
+        table_limit_bytes: u64,
+        sideband: Sideband,
+    ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let mut ebpf = load::load(config)?;
+        let interval_bytes = match source {
+            Source::Cpu { .. } => 0,
+            Source::Resident { interval_bytes } => interval_bytes,
+        };
+        let mut ebpf = load::load(Config { interval_bytes, ..config })?;
         attach::follow(&mut ebpf)?;
+        attach::load(&mut ebpf, source)?;
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             ebpf,
             sideband,
+            source,
             sampling: None,
             _statistics: statistics,
         })
     }
 
-    /// Begins to sample every CPU, `frequency_hz` times a second. Gives the clock that the machine has.
+    /// Begins to sample. Gives what samples fall due by on this machine.
     ///
     /// # Errors
     /// If an event cannot be opened.
-    pub fn start_sampling(&mut self, frequency_hz: u64) -> Result<Clock, KernelError> {
-        let sampling = attach::sample(&mut self.ebpf, frequency_hz)?;
+    pub fn start_sampling(&mut self) -> Result<Clock, KernelError> {
+        let sampling = attach::sample(&mut self.ebpf, self.source)?;
         let clock = sampling.clock;
         self.sampling = Some(sampling);
         Ok(clock)
@@ -149,7 +162,7 @@ impl Kernel {
     /// Run time of the sampling program so far; `None` if this kernel keeps no statistics for us.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
-        self._statistics.as_ref().and_then(|_| cost::of_program(&self.ebpf, names::PROGRAM_CPU))
+        self._statistics.as_ref().and_then(|_| cost::of_program(&self.ebpf, self.source.program()))
     }
 
     /// Memory that the kernel holds for our maps.

@@ -3,6 +3,7 @@
 use abi::{
     mapping::{LargeTable, SmallTable},
     names,
+    resident::Resident,
     target::Target,
 };
 use aya::{
@@ -22,6 +23,7 @@ pub(super) struct Tables {
     targets: HashMap<MapData, u32, Target>,
     mappings: HashMap<MapData, u32, SmallTable>,
     large_mappings: HashMap<MapData, u32, LargeTable>,
+    resident: HashMap<MapData, u32, Resident>,
     pub(super) unwind: UnwindTables,
 }
 
@@ -31,6 +33,7 @@ impl Tables {
             targets: load::take(ebpf, names::MAP_TARGETS)?,
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
             large_mappings: load::take(ebpf, names::MAP_LARGE_MAPPINGS)?,
+            resident: load::take(ebpf, names::MAP_RESIDENT)?,
             unwind: UnwindTables::take(ebpf, table_limit_bytes)?,
         })
     }
@@ -61,6 +64,7 @@ impl Tables {
             TableOp::SetUnwindTable { file, unwinding } => self.unwind.set(*file, unwinding),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
+                absent_is_fine(self.resident.remove(pid)).map_err(map_error(names::MAP_RESIDENT))?;
                 self.forget_small(*pid)?;
                 self.forget_large(*pid)
             }

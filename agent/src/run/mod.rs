@@ -26,7 +26,10 @@ pub use losses::Losses;
 pub use session::{Recording, Usage};
 pub use targets::{TargetError, Targets};
 
-use crate::{kernel::KernelError, table_cache::TableCache};
+use crate::{
+    kernel::{KernelError, Source},
+    table_cache::TableCache,
+};
 use session::Session;
 
 /// How long samples may wait in the ring before they are read.
@@ -39,8 +42,8 @@ pub struct Options {
     pub targets: Targets,
     /// Their children, too, present and future.
     pub follow_children: bool,
-    /// Samples a second on each CPU.
-    pub frequency_hz: u64,
+    /// What to sample.
+    pub source: Source,
     /// Memory for unwind tables, at most.
     pub table_bytes: u64,
     /// Where unwind tables of earlier recordings are.
@@ -90,10 +93,10 @@ pub fn record(
     stop: &AtomicBool,
     mut progress: impl FnMut(Duration, u64),
 ) -> Result<Recording, RunError> {
-    let Options { mut targets, follow_children, frequency_hz, table_bytes, table_cache, duration } = options;
+    let Options { mut targets, follow_children, source, table_bytes, table_cache, duration } = options;
     raise_file_limit();
-    let mut session = Session::start(&targets, follow_children, table_bytes, table_cache)?;
-    let clock = session.start_sampling(frequency_hz)?;
+    let mut session = Session::start(source, &targets, follow_children, table_bytes, table_cache)?;
+    let clock = session.start_sampling()?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;
     }
@@ -120,7 +123,7 @@ pub fn record(
         session.pump();
         progress(elapsed, session.n_samples());
     };
-    let mut recording = session.finish(end, clock, frequency_hz, began.elapsed())?;
+    let mut recording = session.finish(end, clock, began.elapsed())?;
     // Afterwards: a command may take its time to end, and nobody would read the ring meanwhile.
     if let Targets::Command(command) = targets {
         recording.exit_status = command.finish();

@@ -19,7 +19,8 @@ use crate::{
     aggregate::{Aggregate, Walked},
     clock,
     decode::{self, ProcessEvent, Record},
-    kernel::{Clock, Cost, Kernel, KernelError, Sideband},
+    estimate,
+    kernel::{Clock, Cost, Kernel, KernelError, Sideband, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes, plan},
     procfs::status,
@@ -77,8 +78,8 @@ pub struct Recording {
     pub end: End,
     /// What samples fell due by.
     pub clock: Clock,
-    /// Samples a second on each CPU.
-    pub frequency_hz: u64,
+    /// What was sampled.
+    pub source: Source,
     /// How long it lasted.
     pub duration: Duration,
     /// When it began, in nanoseconds since the Unix epoch.
@@ -89,6 +90,7 @@ pub struct Recording {
 
 /// One recording under way.
 pub(super) struct Session {
+    source: Source,
     kernel: Kernel,
     world: World,
     aggregate: Aggregate,
@@ -108,6 +110,7 @@ impl Session {
     /// Looks at every target that is there, loads the kernel side with room for their unwind tables, and makes
     /// both sides agree.
     pub(super) fn start(
+        source: Source,
         targets: &Targets,
         follow_children: bool,
         table_bytes: u64,
@@ -124,7 +127,8 @@ impl Session {
         // The first samples are to find their tables.
         world.tables.wait();
         let mut session = Self {
-            kernel: Kernel::load(config, table_bytes, sideband)?,
+            source,
+            kernel: Kernel::load(source, config, table_bytes, sideband)?,
             world,
             aggregate: Aggregate::default(),
             losses: Losses::default(),
@@ -171,11 +175,11 @@ impl Session {
     }
 
     /// Begins to sample.
-    pub(super) fn start_sampling(&mut self, frequency_hz: u64) -> Result<Clock, KernelError> {
+    pub(super) fn start_sampling(&mut self) -> Result<Clock, KernelError> {
         self.start_unix_ns = clock::unix_ns();
         self.cpu_before = own_cpu();
         self.beginnings.start(clock::monotonic_ns());
-        self.kernel.start_sampling(frequency_hz)
+        self.kernel.start_sampling()
     }
 
     /// Waits until a process does something, a table is likely to be ready, or `timeout` is over.
@@ -273,7 +277,6 @@ impl Session {
         mut self,
         end: End,
         clock: Clock,
-        frequency_hz: u64,
         duration: Duration,
     ) -> Result<Recording, KernelError> {
         self.kernel.stop_sampling()?;
@@ -299,6 +302,7 @@ impl Session {
         };
         let Self {
             world: World { processes, objects, functions, jit, .. },
+            source,
             aggregate,
             losses,
             beginnings,
@@ -319,7 +323,7 @@ impl Session {
             usage,
             end,
             clock,
-            frequency_hz,
+            source,
             duration,
             start_unix_ns,
             exit_status: None,
@@ -346,6 +350,11 @@ impl Session {
     }
 
     fn count(&mut self, sample: &Sample) {
+        let weight = match self.source {
+            Source::Cpu { .. } => sample.weight,
+            Source::Resident { interval_bytes } => estimate::bytes(sample.weight, interval_bytes),
+        };
+        let sample = &Sample { weight, ..*sample };
         let pid = sample.tgid;
         // The event that would have told of this process was lost, or it moved into the control group.
         if self.world.processes.present_image(pid).is_none() {

@@ -23,9 +23,11 @@ pub struct Config {
     pub scope: u32,
     /// NUL-padded, compared whole.
     pub comm: [u8; COMM_BYTES],
+    /// Mean distance of two samples of an event that is measured in bytes.
+    pub interval_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 32);
+const _: () = assert!(size_of::<Config>() == 40);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]

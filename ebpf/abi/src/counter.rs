@@ -32,6 +32,7 @@ counters! {
     StackResent "stacks_resent" "stacks sent again because the table of sent stacks was full or busy"
     KernelStackFailed "kernel_stack_failed" "samples whose kernel stack could not be read"
     TargetsFull "targets_full" "processes not followed because the table of targets was full"
+    ResidentFull "resident_full" "changes of resident memory not seen because the table of processes was full or busy"
     MappingsFull "mappings_full" "forks whose mappings could not be copied for want of room or memory"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }

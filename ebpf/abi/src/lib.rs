@@ -6,11 +6,13 @@
 
 pub mod config;
 pub mod counter;
+pub mod event;
 pub mod fault;
 pub mod frame;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod resident;
 pub mod sample;
 pub mod target;
 pub mod unwind;

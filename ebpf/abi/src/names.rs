@@ -2,6 +2,8 @@
 
 /// `perf_event`: one CPU sample.
 pub const PROGRAM_CPU: &str = "brazier_cpu";
+/// `tracepoint kmem/rss_stat`: resident memory grows or shrinks.
+pub const PROGRAM_RESIDENT: &str = "brazier_resident";
 /// `tracepoint task/task_newtask`: children of a target become targets before they run.
 pub const PROGRAM_FORK: &str = "brazier_fork";
 /// `raw_tracepoint sched_process_exec`: a new image starts, old mappings are void.
@@ -21,6 +23,8 @@ pub const MAP_SEEN: &str = "SEEN";
 pub const MAP_FILES: &str = "FILES";
 /// Pieces of [`crate::unwind::TableBlock`]s: the tables of all files.
 pub const MAP_PIECES: &str = "PIECES";
+/// tgid -> [`crate::resident::Resident`].
+pub const MAP_RESIDENT: &str = "RESIDENT";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 

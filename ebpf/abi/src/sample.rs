@@ -1,6 +1,7 @@
 //! The records that cross the ring. The first word of each says which it is.
 
 use crate::{
+    event::Event,
     fault::Fault,
     frame::PackedFrame,
     limits::{CAPTURE_BYTES, MAX_KERNEL_FRAMES, MAX_USER_FRAMES},
@@ -36,7 +37,9 @@ pub struct Sample {
     /// [`KIND_SAMPLE`].
     pub kind: u32,
     /// CPU it was taken on.
-    pub cpu: u32,
+    pub cpu: u16,
+    /// What it is a sample of.
+    pub event: Event,
     /// When (CLOCK_MONOTONIC).
     pub time_ns: u64,
     /// Process ID, in the initial PID namespace.
@@ -47,7 +50,7 @@ pub struct Sample {
     pub user_stack: u64,
     /// ID of the kernel stack, or [`NO_STACK`].
     pub kernel_stack: u64,
-    /// What it stands for, in the unit of its event: 1 for a CPU sample.
+    /// In the unit of its event: 1 for a CPU sample.
     pub weight: u64,
     /// What the thread was working on, or 0.
     pub context: u64,
@@ -126,6 +129,10 @@ fn word<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
+fn u16_of(bytes: &mut &[u8]) -> Option<u16> {
+    word(bytes).map(u16::from_ne_bytes)
+}
+
 fn u32_of(bytes: &mut &[u8]) -> Option<u32> {
     word(bytes).map(u32::from_ne_bytes)
 }
@@ -141,7 +148,8 @@ impl Sample {
         let b = &mut bytes;
         Some(Self {
             kind: u32_of(b)?,
-            cpu: u32_of(b)?,
+            cpu: u16_of(b)?,
+            event: Event(u16_of(b)?),
             time_ns: u64_of(b)?,
             tgid: u32_of(b)?,
             tid: u32_of(b)?,

@@ -5,6 +5,7 @@ use abi::{
     counter::Counter,
     limits::COMM_BYTES,
     mapping::MappingTable,
+    resident::Resident,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 use aya_ebpf::{
@@ -13,7 +14,7 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-use super::maps::{LARGE_MAPPINGS, MAPPINGS, TARGETS, config, count};
+use super::maps::{LARGE_MAPPINGS, MAPPINGS, RESIDENT, TARGETS, config, count};
 
 /// Offsets in `task:task_newtask`; the agent compares them with the kernel's own description before attaching.
 const CHILD_PID_AT: usize = 8;
@@ -49,6 +50,8 @@ pub(crate) fn fork(ctx: &TracePointContext) {
     }
     inherit(&MAPPINGS, parent, child);
     inherit(&LARGE_MAPPINGS, parent, child);
+    // Of the child's memory nothing is known: it has some of its parent's pages.
+    let _ = RESIDENT.remove(&child);
 }
 
 #[inline(always)]
@@ -86,6 +89,10 @@ pub(crate) fn exec() {
     // SAFETY: a helper without arguments.
     let image_since_ns = unsafe { bpf_ktime_get_ns() };
     set_target(tgid, &Target { image_since_ns, flags, reserved: 0 });
+    // Where memory is measured in bytes, that of the new image began with none.
+    if config.interval_bytes != 0 && RESIDENT.insert(&tgid, &Resident::EXECUTED, 0).is_err() {
+        count(Counter::ResidentFull);
+    }
 }
 
 #[inline(always)]

@@ -8,6 +8,7 @@ use abi::{
         MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
+    resident::Resident,
     sample::{Capture, KernelStack, UserStack},
     target::Target,
     unwind::{FileTable, TablePiece},
@@ -20,11 +21,11 @@ use aya_ebpf::{
 };
 use ebpf::walk::Walk;
 
-use super::{code::Cache, read::Memory};
+use super::{code::Cache, read::Memory, resident::Countdowns};
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16] };
+static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0 };
 
 #[map]
 pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
@@ -47,6 +48,11 @@ pub(super) static FILES: Array<FileTable> = Array::with_max_entries(MAX_UNWIND_F
 #[btf_map]
 pub(super) static PIECES: ArrayOfMaps<Piece, { MAX_TABLE_PIECES as usize }> = ArrayOfMaps::new();
 #[map]
+pub(super) static RESIDENT: HashMap<u32, Resident> =
+    HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);
+#[map]
+pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
@@ -59,8 +65,10 @@ static CAPTURE: PerCpuArray<Capture> = PerCpuArray::with_max_entries(1, 0);
 /// A piece of the memory for unwind tables: an array of one value, so that a block costs no second search.
 pub(super) type Piece = btf_maps::Array<TablePiece, 1, { BPF_F_MMAPABLE as usize }>;
 
-/// What does not fit on the 512-byte stack of a program. Used only by programs that cannot interrupt each other
-/// on one CPU.
+/// What does not fit on the 512-byte stack of a program. Used only by programs of perf events and tracepoints, which
+/// cannot interrupt each other on one CPU: the kernel counts them in `bpf_prog_active`, one for both kinds
+/// (`bpf_overflow_handler` in kernel/events/core.c, `trace_call_bpf` in kernel/trace/bpf_trace.c), and leaves out
+/// the second.
 #[repr(C)]
 pub(super) struct Scratch {
     /// Stacks numbered so far on this CPU.
@@ -82,7 +90,7 @@ pub(super) fn config() -> Config {
 #[inline(always)]
 pub(super) fn scratch() -> Option<&'static mut Scratch> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: a per-CPU value, and the only program that uses it does not nest.
+    // SAFETY: a per-CPU value, and programs that use it do not nest.
     Some(unsafe { &mut *scratch })
 }
 

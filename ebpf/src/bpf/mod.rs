@@ -7,5 +7,7 @@ pub(crate) mod follow;
 mod kernel_stack;
 mod maps;
 mod read;
+pub(crate) mod resident;
 mod submit;
+mod target;
 mod user_stack;

@@ -2,27 +2,47 @@
 
 use abi::{
     counter::Counter,
+    event::Event,
     limits::{CAPTURE_BYTES, CAPTURE_RING_SHARE},
-    sample::{Capture, CaptureHeader, Sample, StackHeader, UNREPEATED_STACK},
+    sample::{Capture, CaptureHeader, KIND_SAMPLE, Sample, StackHeader, UNREPEATED_STACK},
 };
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
     helpers::{
         bpf_get_smp_processor_id,
-        generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+        generated::{bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query},
     },
 };
 
-use super::maps::{RING, SEEN, count};
+use super::{
+    maps::{RING, SEEN, count},
+    target::Current,
+};
 
 /// The agent reads the ring on a timer: waking it for each record would cost more than the record.
 const FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
-/// Writes one sample.
+/// Writes one sample; without room for one of its stacks, it is lost.
 #[inline(always)]
-pub(super) fn sample(sample: &Sample) {
+pub(super) fn sample(current: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) {
+    if user_stack == NO_ROOM || kernel_stack == NO_ROOM {
+        return count(Counter::RingFull);
+    }
     let Some(mut entry) = RING.reserve::<Sample>(0) else { return count(Counter::RingFull) };
-    entry.write(*sample);
+    entry.write(Sample {
+        kind: KIND_SAMPLE,
+        // SAFETY: a helper without arguments.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        event,
+        // SAFETY: as above.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        tgid: current.tgid,
+        tid: current.tid,
+        user_stack,
+        kernel_stack,
+        weight,
+        context: 0,
+    });
     entry.submit(FLAGS);
 }
 

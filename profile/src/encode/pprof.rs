@@ -151,7 +151,10 @@ impl Known {
 
 fn comments(profile: &Profile) -> impl Iterator<Item = String> {
     let meta = profile.meta();
-    let run = format!("{} on {}: {} at {} Hz", meta.command, meta.host, meta.event, meta.frequency_hz);
+    let mut run = format!("{} on {}: {}", meta.command, meta.host, meta.event);
+    if meta.frequency_hz > 0 {
+        run.push_str(&format!(" at {} Hz", meta.frequency_hz));
+    }
     let lost = meta.lost.iter().map(|loss| format!("lost: {}: {} samples", loss.cause, loss.count));
     let truncated =
         meta.truncated.iter().map(|cut| format!("truncated: {}: {} samples", cut.reason, cut.count));

@@ -14,7 +14,12 @@ use super::{
     frame_text::{Part, plain_text},
     writing,
 };
-use crate::{hotspots, model::Profile, strings::UNKNOWN, units::time_text};
+use crate::{
+    hotspots,
+    model::Profile,
+    strings::UNKNOWN,
+    units::{bytes_text, time_text},
+};
 
 const FORMAT: &str = "svg";
 
@@ -85,7 +90,8 @@ fn title(profile: &Profile) -> String {
         [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
     let meta = profile.meta();
-    plain_text(&format!("{what}: {}, {}", subject(profile), time_text(meta.duration_ns)))
+    let subject = subject(profile).replace('_', " ");
+    plain_text(&format!("{what}: {subject}, {}", time_text(meta.duration_ns)))
 }
 
 /// What is drawn: `CPU` for a CPU profile, else the kind of its values.
@@ -101,15 +107,27 @@ fn subtitle(profile: &Profile) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     };
+    let rate = match meta.frequency_hz {
+        0 => String::new(),
+        hz => format!("{hz} Hz, "),
+    };
     plain_text(&format!(
-        "{}, {}, {} Hz, {} {}, {} lost",
+        "{}, {}, {rate}{}, {} lost",
         short(&meta.host),
         short(&meta.command),
-        meta.frequency_hz,
-        profile.total(profile.weight_idx()),
-        count_name(profile),
+        total(profile),
         meta.lost_total(),
     ))
+}
+
+/// `5000 samples`, `58.0 MiB`.
+fn total(profile: &Profile) -> String {
+    let total = profile.total(profile.weight_idx());
+    let is_bytes = profile.value_types().get(profile.weight_idx()).is_some_and(|it| it.unit == "bytes");
+    match u64::try_from(total) {
+        Ok(bytes) if is_bytes => bytes_text(bytes),
+        _ => format!("{total} {}", count_name(profile)),
+    }
 }
 
 /// `samples`, or the unit of what is not counted in pieces.

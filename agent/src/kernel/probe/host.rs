@@ -9,7 +9,7 @@ use super::{
     surroundings::{Surroundings, read_number, read_text},
 };
 use crate::{
-    kernel::{attach::TRACEFS, max_frequency_hz},
+    kernel::{max_frequency_hz, tracepoint::TRACEFS},
     procfs::cgroup,
 };
 

@@ -1,0 +1,103 @@
+//! What the numbers of a profile mean, by what was sampled.
+//!
+//! | source | values, the last one first for viewers of pprof |
+//! |---|---|
+//! | CPU | `samples/count`, `cpu/nanoseconds` |
+//! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
+
+use abi::event::Event;
+use profile::{Profile, ValueType, bytes_text};
+
+use crate::{aggregate::Counted, kernel::Source};
+
+const SAMPLES: ValueType = ValueType::fixed("samples", "count");
+
+/// The value types of a profile, and which one flamegraphs and reports go by.
+pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
+    match source {
+        Source::Cpu { .. } => (ValueType::CPU.to_vec(), 0),
+        Source::Resident { .. } => {
+            let kinds = [
+                "rss_released",
+                "rss_growth_shared",
+                "rss_growth_file",
+                "rss_growth_anonymous",
+                "rss_growth",
+            ];
+            let mut types = vec![SAMPLES];
+            types.extend(kinds.map(|kind| ValueType::fixed(kind, "bytes")));
+            let last = types.len() - 1;
+            (types, last)
+        }
+    }
+}
+
+/// The values of what was counted.
+pub(super) fn of(source: Source, event: Event, counted: Counted) -> Vec<i64> {
+    let weight = counted.weight;
+    let values = match source {
+        Source::Cpu { frequency_hz } => {
+            let period_ns = 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0);
+            vec![weight, weight.saturating_mul(period_ns)]
+        }
+        Source::Resident { .. } => {
+            let of = |which: Event| if event == which { weight } else { 0 };
+            vec![
+                counted.n_samples,
+                of(Event::RELEASED),
+                of(Event::RESIDENT_SHARED),
+                of(Event::RESIDENT_FILE),
+                of(Event::RESIDENT_ANONYMOUS),
+                if event == Event::RELEASED { 0 } else { weight },
+            ]
+        }
+    };
+    values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
+}
+
+/// The sums in a sentence, where flamegraph and report show only one of them.
+pub(super) fn remark(profile: &Profile, source: Source) -> Option<String> {
+    let Source::Resident { .. } = source else { return None };
+    let sum = |kind| {
+        let index = profile.value_types().iter().position(|it| it.kind == kind)?;
+        Some(bytes_text(u64::try_from(profile.total(index)).ok()?))
+    };
+    Some(format!(
+        "resident memory grew by {} (anonymous {}, files {}, shared {}); {} were released",
+        sum("rss_growth")?,
+        sum("rss_growth_anonymous")?,
+        sum("rss_growth_file")?,
+        sum("rss_growth_shared")?,
+        sum("rss_released")?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of, types};
+    use crate::{aggregate::Counted, kernel::Source};
+    use abi::event::Event;
+
+    #[test]
+    fn growth_is_under_its_kind_and_in_the_sum_and_release_in_neither() {
+        let source = Source::Resident { interval_bytes: 1 };
+        let counted = Counted { n_samples: 2, weight: 8192 };
+        let cases = [
+            (Event::RELEASED, [2, 8192, 0, 0, 0, 0]),
+            (Event::RESIDENT_SHARED, [2, 0, 8192, 0, 0, 8192]),
+            (Event::RESIDENT_FILE, [2, 0, 0, 8192, 0, 8192]),
+            (Event::RESIDENT_ANONYMOUS, [2, 0, 0, 0, 8192, 8192]),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(of(source, event, counted), expected, "{event:?}");
+        }
+        let (types, weight_idx) = types(source);
+        assert_eq!((types.len(), types[weight_idx].kind.as_ref()), (6, "rss_growth"));
+    }
+
+    #[test]
+    fn a_cpu_sample_stands_for_its_period() {
+        let counted = Counted { n_samples: 3, weight: 3 };
+        assert_eq!(of(Source::Cpu { frequency_hz: 100 }, Event::CPU, counted), [3, 30_000_000]);
+    }
+}

@@ -1,0 +1,20 @@
+//! What a sample is a sample of.
+
+/// A kind of event, as it stands in a sample.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Event(pub u16);
+
+impl Event {
+    /// A tick of CPU time. Weight: 1.
+    pub const CPU: Self = Self(0);
+    /// More pages of files in memory. Weight of this and the next three: bytes, before they are scaled by how
+    /// likely a change of this size is to be sampled.
+    pub const RESIDENT_FILE: Self = Self(1);
+    /// More anonymous pages in memory.
+    pub const RESIDENT_ANONYMOUS: Self = Self(2);
+    /// More shared memory.
+    pub const RESIDENT_SHARED: Self = Self(3);
+    /// Pages of any kind given back.
+    pub const RELEASED: Self = Self(4);
+}

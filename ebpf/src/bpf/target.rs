@@ -1,0 +1,43 @@
+//! Who runs, and whether it is a target: the first thing that every program asks.
+
+use abi::{
+    config::{Config, SCOPE_ALL, SCOPE_CGROUP},
+    target::TARGET_ACTIVE,
+};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_ancestor_cgroup_id};
+
+use super::maps::{TARGETS, config};
+
+/// The thread that runs.
+pub(super) struct Current {
+    pub(super) tgid: u32,
+    pub(super) tid: u32,
+    pub(super) image_since_ns: u64,
+}
+
+/// The current thread, if it is a target's.
+#[inline(always)]
+pub(super) fn current() -> Option<Current> {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
+    // The idle task is nobody's target.
+    if tgid == 0 {
+        return None;
+    }
+    // SAFETY: only copied from, and a value replaced meanwhile is still a target's.
+    let target = unsafe { TARGETS.get(&tgid) }.copied();
+    if !is_wanted(&config(), target.map_or(0, |target| target.flags)) {
+        return None;
+    }
+    Some(Current { tgid, tid, image_since_ns: target.map_or(0, |target| target.image_since_ns) })
+}
+
+#[inline(always)]
+fn is_wanted(config: &Config, flags: u32) -> bool {
+    if flags & TARGET_ACTIVE != 0 || config.scope & SCOPE_ALL != 0 {
+        return true;
+    }
+    config.scope & SCOPE_CGROUP != 0
+        // SAFETY: a helper with an integer argument.
+        && unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) } == config.cgroup_id
+}

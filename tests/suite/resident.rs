@@ -1,0 +1,86 @@
+//! `--event faults`: what makes resident memory grow, in bytes, by the stack that touched it.
+
+use std::process::Command;
+
+use anyhow::Result;
+use tests::{
+    agent::{self, Recording},
+    paths,
+    process::Running,
+};
+
+use crate::support::{command_args, pid_args};
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes by which memory grew in a function itself.
+fn grown_in(recording: &Recording, function: &str) -> u64 {
+    recording.folded.count(|stack| stack.frames.last().is_some_and(|leaf| leaf == function))
+}
+
+fn assert_near(what: &str, found: u64, expected: u64, recording: &Recording) {
+    let ratio = found as f64 / expected as f64;
+    assert!((ratio - 1.0).abs() < 0.06, "{what}: {found} bytes, not {expected}: {ratio:.3}\n{recording}");
+}
+
+/// Every sample has a stack, whole or with its reason, and none is missing without a word.
+fn assert_accounted(recording: &Recording) {
+    let report = &recording.report;
+    let n_stacks = report.stacks.complete + report.stacks.truncated.values().sum::<u64>();
+    assert_eq!((n_stacks, report.lost), (report.samples, 0), "{recording}");
+    let grown: u64 =
+        ["shared", "file", "anonymous"].map(|kind| report.total(&format!("rss_growth_{kind}"))).iter().sum();
+    assert_eq!([grown, recording.folded.total()], [report.total("rss_growth"); 2], "{recording}");
+}
+
+#[test]
+fn growth_is_counted_in_bytes_by_the_function_that_touched_the_memory() -> Result<()> {
+    let options = ["--event", "faults", "--interval", "4KiB"];
+    let recording = agent::record(command_args(&options, &paths::program("grow")?, &[]))?;
+    for (function, n_mib) in [("touch_anonymous", 48), ("touch_file", 24), ("touch_shared", 12)] {
+        assert_near(function, grown_in(&recording, function), n_mib * MIB, &recording);
+    }
+    let whole = |function: &'static str| {
+        recording.folded.share(|stack| stack.has(function), |stack| stack.has(function) && stack.has("main"))
+    };
+    for function in ["touch_anonymous", "touch_file", "touch_shared"] {
+        assert!(whole(function) > 0.99, "{:.3} of {function} is below main\n{recording}", whole(function));
+    }
+    assert_near("released", recording.report.total("rss_released"), 48 * MIB, &recording);
+    let rest = recording.report.total("rss_growth") - (48 + 24 + 12) * MIB;
+    assert!(rest < 8 * MIB, "{rest} bytes elsewhere\n{recording}");
+    assert_accounted(&recording);
+    Ok(())
+}
+
+#[test]
+fn the_estimate_from_fewer_samples_is_not_biased() -> Result<()> {
+    // 768 MiB in changes of 4 KiB: one in sixteen is sampled.
+    let recording = agent::record(command_args(&["--event", "faults"], &paths::program("grow")?, &["16"]))?;
+    let n_changes = 16 * 48 * MIB / 4096;
+    assert!(recording.report.samples * 8 < n_changes, "{} samples\n{recording}", recording.report.samples);
+    assert_near("touch_anonymous", grown_in(&recording, "touch_anonymous"), 16 * 48 * MIB, &recording);
+    assert_near("released", recording.report.total("rss_released"), 16 * 48 * MIB, &recording);
+    assert_accounted(&recording);
+    Ok(())
+}
+
+#[test]
+fn what_a_running_process_had_before_is_not_counted_as_growth() -> Result<()> {
+    let mut command = Command::new(paths::program("grow")?);
+    let dir = tempfile::tempdir()?;
+    let target = Running::start(command.current_dir(dir.path()).args(["1000", "20"]))?;
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let recording = agent::record(pid_args(target.pid(), &["--event", "faults", "--duration", "2s"]))?;
+    // The 36 MiB that it touched once, and has ever since.
+    for function in ["touch_file", "touch_shared"] {
+        assert_eq!(grown_in(&recording, function), 0, "{function}\n{recording}");
+    }
+    let (grown, released) = (recording.report.total("rss_growth"), recording.report.total("rss_released"));
+    assert!(grown > 96 * MIB, "too little to say\n{recording}");
+    // A recording may begin and end in the middle of a round.
+    let n_off = grown.abs_diff(released);
+    assert!(n_off < 48 * MIB + grown / 20, "{grown} grown, {released} released\n{recording}");
+    assert_accounted(&recording);
+    Ok(())
+}
