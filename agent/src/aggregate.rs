@@ -14,6 +14,7 @@ use abi::{
 
 use crate::{
     decode::RawStack,
+    estimate::Estimate,
     process::{Backing, FileId, Files, ImageId, Mappings},
 };
 
@@ -78,11 +79,13 @@ pub struct Key {
 }
 
 /// How much was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
     /// Samples.
     pub n_samples: u64,
-    /// The sum of their weights.
+    /// The events that they stand for.
+    pub n_events: f64,
+    /// The weight that they stand for.
     pub weight: u64,
 }
 
@@ -126,11 +129,12 @@ impl Aggregate {
         self.kernel.insert(id, index);
     }
 
-    /// Counts a sample of an image, with what it had mapped at that moment. Says how its user half was walked, if it
-    /// has one.
+    /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment. Says how its
+    /// user half was walked, if it has one.
     pub fn add(
         &mut self,
         sample: &Sample,
+        estimate: Estimate,
         image_id: ImageId,
         mappings: &Mappings,
         files: &Files,
@@ -155,7 +159,8 @@ impl Aggregate {
         let key = Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel };
         let counted = self.counted.entry(key).or_default();
         counted.n_samples += 1;
-        counted.weight = counted.weight.saturating_add(sample.weight);
+        counted.n_events += estimate.n_events;
+        counted.weight = counted.weight.saturating_add(estimate.weight);
         self.n_samples += 1;
         self.note_use(user?, sample.time_ns)
     }
@@ -298,6 +303,7 @@ mod tests {
     use super::{Aggregate, UserFrame};
     use crate::{
         decode::{MappedRegion, RawStack},
+        estimate::Estimate,
         process::{Interest, Processes, Snapshot},
     };
     use abi::{
@@ -347,7 +353,8 @@ mod tests {
             context: 0,
         };
         let id = processes.image_at(tgid, 9).expect("an image");
-        aggregate.add(&sample, id, &processes.image(id).expect("by ID").mappings, processes.files());
+        let image = processes.image(id).expect("by ID");
+        aggregate.add(&sample, Estimate::whole(1), id, &image.mappings, processes.files());
     }
 
     #[test]

@@ -35,6 +35,7 @@ Examples:
   agent record --all -F 199 -o host.svg             everything on this host
   agent record -o run.svg -- ./server --port 80     a command, from its first instruction to its last
   agent record --comm haproxy -e faults -o rss.svg  who made resident memory grow, in bytes
+  agent record --comm envoy -e alloc -o alloc.svg   who allocates, in bytes
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
 
 Exit status: 0 when the profile was written; that of the command, after `--`; 1 for an error; 2 for wrong usage.
@@ -68,9 +69,13 @@ pub struct RecordArgs {
     /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
-    /// Bytes between two samples, on average, where bytes are sampled: 4KiB, 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_distance)]
-    pub interval: u64,
+    /// Bytes between two samples, on average, where bytes are sampled: 4KiB, 1MiB [default: 64KiB for faults,
+    /// 512KiB for alloc]
+    #[arg(long, value_name = "SIZE", value_parser = parse_distance)]
+    pub interval: Option<u64>,
+    /// Percent of one CPU that probes on allocators may cost before they take themselves off
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    pub probe_budget: f64,
     /// How long to record: 500ms, 10s, 2m; COMMAND is ended then [default: 10s, or until COMMAND ends]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
@@ -118,6 +123,8 @@ pub enum Event {
     Cpu,
     /// What makes resident memory grow, and what releases it, in bytes
     Faults,
+    /// What is allocated, in bytes and objects: probes on malloc and its like
+    Alloc,
 }
 
 /// Form of a profile.

@@ -4,7 +4,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use abi::fault::Fault;
+use abi::{event::Event, fault::Fault};
 use profile::{BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile};
 
 use crate::{
@@ -26,12 +26,16 @@ pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -
     }
     let aggregate = &recording.aggregate;
     let mut all: Vec<(&Key, Counted)> = aggregate.counted().collect();
-    all.sort_unstable();
+    all.sort_unstable_by_key(|(key, _)| *key);
     for (key, counted) in all {
         let Some(image) = recording.processes.image(key.image) else { continue };
         let process = profile.process(image.pid, &image.name);
         let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
-        let path = frames.root_to_leaf(&mut profile, aggregate, key);
+        let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
+        // Who allocates is who called the allocator, which itself is in every stack.
+        if key.event == Event::ALLOCATED && path.len() > 1 {
+            path.pop();
+        }
         let stack = profile.stack(path);
         // The profile was made with the types of these values, so it cannot refuse them.
         let added = profile.add(stack, thread, &values::of(recording.source, key.event, counted));

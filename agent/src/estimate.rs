@@ -1,24 +1,41 @@
-//! What a sampled change of a byte count stands for. Pure.
+//! What a sampled number of bytes stands for. Pure.
 
-/// The bytes that a sample of `n_bytes` stands for, where samples are `interval_bytes` apart on average: a change of
-/// that size is sampled with probability `1 - exp(-n_bytes / interval_bytes)` (`ebpf::interval`), and the sum over
-/// the samples is, on average, the sum over all changes.
-#[must_use]
-pub fn bytes(n_bytes: u64, interval_bytes: u64) -> u64 {
-    if n_bytes == 0 || interval_bytes == 0 {
-        return n_bytes;
+/// What a sample stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Events like it, itself included: not a whole number.
+    pub n_events: f64,
+    /// Their weights together.
+    pub weight: u64,
+}
+
+impl Estimate {
+    /// A sample that was taken for itself.
+    #[must_use]
+    pub const fn whole(weight: u64) -> Self {
+        Self { n_events: 1.0, weight }
     }
-    let probability = -(-(n_bytes as f64) / interval_bytes as f64).exp_m1();
-    // Saturates.
-    (n_bytes as f64 / probability).round() as u64
+
+    /// A sample of `n_bytes`, where samples are `interval_bytes` apart on average: an event of that size is sampled
+    /// with probability `1 - exp(-n_bytes / interval_bytes)` (`ebpf::interval`), and the sum over the samples is, on
+    /// average, the sum over all events.
+    #[must_use]
+    pub fn of_bytes(n_bytes: u64, interval_bytes: u64) -> Self {
+        if n_bytes == 0 || interval_bytes == 0 {
+            return Self::whole(n_bytes);
+        }
+        let n_events = -1.0 / (-(n_bytes as f64) / interval_bytes as f64).exp_m1();
+        // The conversion saturates.
+        Self { n_events, weight: (n_bytes as f64 * n_events).round() as u64 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::Estimate;
 
     #[test]
-    fn a_small_change_stands_for_the_interval_and_a_large_one_for_itself() {
+    fn a_small_event_stands_for_the_interval_and_a_large_one_for_itself() {
         let cases = [
             (1, 65_536, 65_537),
             (4096, 65_536, 67_605),
@@ -26,7 +43,9 @@ mod tests {
             (1 << 30, 65_536, 1 << 30),
         ];
         for (n_bytes, interval_bytes, expected) in cases {
-            assert_eq!(bytes(n_bytes, interval_bytes), expected, "{n_bytes} of {interval_bytes}");
+            let Estimate { n_events, weight } = Estimate::of_bytes(n_bytes, interval_bytes);
+            assert_eq!(weight, expected, "{n_bytes} of {interval_bytes}");
+            assert!((n_events * n_bytes as f64 - weight as f64).abs() < 1.0, "{n_events} times {n_bytes}");
         }
     }
 
@@ -34,7 +53,9 @@ mod tests {
     fn extremes_stay_numbers() {
         for n_bytes in [0, 1, u64::MAX] {
             for interval_bytes in [0, 1, u64::MAX] {
-                assert!(bytes(n_bytes, interval_bytes) >= n_bytes, "{n_bytes} {interval_bytes}");
+                let estimate = Estimate::of_bytes(n_bytes, interval_bytes);
+                assert!(estimate.weight >= n_bytes && estimate.n_events >= 1.0, "{n_bytes} {interval_bytes}");
+                assert!(estimate.n_events.is_finite(), "{n_bytes} {interval_bytes}");
             }
         }
     }

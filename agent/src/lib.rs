@@ -6,6 +6,7 @@
 //! writes them. [`run`] wires the stages; [`commands`] says what a user asked for.
 
 pub mod aggregate;
+pub mod alloc;
 pub mod args;
 pub mod assemble;
 pub mod clock;

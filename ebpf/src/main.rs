@@ -7,11 +7,11 @@ mod bpf;
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        macros::{perf_event, raw_tracepoint, tracepoint},
-        programs::{PerfEventContext, RawTracePointContext, TracePointContext},
+        macros::{perf_event, raw_tracepoint, tracepoint, uprobe},
+        programs::{PerfEventContext, ProbeContext, RawTracePointContext, TracePointContext},
     };
 
-    use crate::bpf::{cpu, follow, resident};
+    use crate::bpf::{alloc, cpu, follow, resident};
 
     /// One CPU sample.
     #[perf_event]
@@ -24,6 +24,13 @@ mod programs {
     #[tracepoint]
     pub(crate) fn brazier_resident(ctx: TracePointContext) -> u32 {
         resident::changed(&ctx);
+        0
+    }
+
+    /// An allocator is entered.
+    #[uprobe]
+    pub(crate) fn brazier_alloc(ctx: ProbeContext) -> u32 {
+        alloc::requested(&ctx);
         0
     }
 

@@ -1,6 +1,7 @@
 //! What the agent must do to real processes on a real kernel: one file for each behaviour. Takes root.
 
 mod accounting;
+mod allocations;
 mod command;
 mod envoy;
 mod filters;

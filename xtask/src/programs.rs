@@ -85,6 +85,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "threads", source: "threads.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grower", source: "grower.c", flags: &NO_FRAME_POINTERS },
     Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "allocate", source: "allocate.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];

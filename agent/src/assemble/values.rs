@@ -4,6 +4,7 @@
 //! |---|---|
 //! | CPU | `samples/count`, `cpu/nanoseconds` |
 //! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
+//! | allocations | `samples/count`, `alloc_objects/count`, `alloc_space/bytes` |
 
 use abi::event::Event;
 use profile::{Profile, ValueType, bytes_text};
@@ -29,6 +30,10 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             let last = types.len() - 1;
             (types, last)
         }
+        Source::Alloc { .. } => {
+            let objects = ValueType::fixed("alloc_objects", "count");
+            (vec![SAMPLES, objects, ValueType::fixed("alloc_space", "bytes")], 2)
+        }
     }
 }
 
@@ -51,6 +56,8 @@ pub(super) fn of(source: Source, event: Event, counted: Counted) -> Vec<i64> {
                 if event == Event::RELEASED { 0 } else { weight },
             ]
         }
+        // The conversion saturates.
+        Source::Alloc { .. } => vec![counted.n_samples, counted.n_events.round() as u64, weight],
     };
     values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
 }
@@ -81,7 +88,7 @@ mod tests {
     #[test]
     fn growth_is_under_its_kind_and_in_the_sum_and_release_in_neither() {
         let source = Source::Resident { interval_bytes: 1 };
-        let counted = Counted { n_samples: 2, weight: 8192 };
+        let counted = Counted { n_samples: 2, n_events: 2.0, weight: 8192 };
         let cases = [
             (Event::RELEASED, [2, 8192, 0, 0, 0, 0]),
             (Event::RESIDENT_SHARED, [2, 0, 8192, 0, 0, 8192]),
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_cpu_sample_stands_for_its_period() {
-        let counted = Counted { n_samples: 3, weight: 3 };
+        let counted = Counted { n_samples: 3, n_events: 3.0, weight: 3 };
         assert_eq!(of(Source::Cpu { frequency_hz: 100 }, Event::CPU, counted), [3, 30_000_000]);
     }
 }

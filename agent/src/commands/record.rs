@@ -1,5 +1,7 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
+mod probes;
+
 use std::{
     io::{self, IsTerminal as _, Write},
     sync::{
@@ -34,6 +36,11 @@ pub(super) const PIPED_WIDTH: usize = 140;
 /// How long to record when nothing says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
+/// How far samples of resident memory are apart when nothing says otherwise.
+const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
+/// The same for allocations, of which there are many more.
+const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
+
 /// Runs the command; gives the exit code.
 ///
 /// # Errors
@@ -44,7 +51,12 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let destination = Destination::check(&args.output)?;
     let source = match args.event {
         Event::Cpu => Source::Cpu { frequency_hz: frequency(args.frequency)? },
-        Event::Faults => Source::Resident { interval_bytes: args.interval },
+        Event::Faults => {
+            Source::Resident { interval_bytes: args.interval.unwrap_or(DEFAULT_FAULTS_INTERVAL_BYTES) }
+        }
+        Event::Alloc => {
+            Source::Alloc { interval_bytes: args.interval.unwrap_or(DEFAULT_ALLOC_INTERVAL_BYTES) }
+        }
     };
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
@@ -70,6 +82,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         targets,
         follow_children: !args.no_children,
         source,
+        probe_budget_percent: args.probe_budget,
         table_bytes: args.table_memory,
         table_cache,
         duration,
@@ -215,7 +228,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
 
     let frequency_hz = match recording.source {
         Source::Cpu { frequency_hz } => frequency_hz,
-        Source::Resident { .. } => 0,
+        Source::Resident { .. } | Source::Alloc { .. } => 0,
     };
     Meta {
         start_unix_ns: recording.start_unix_ns,
@@ -237,7 +250,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
 
 /// Counters that stand for samples that are not in the profile.
 fn is_loss(counter: Counter) -> bool {
-    matches!(counter, Counter::RingFull)
+    matches!(counter, Counter::RingFull | Counter::SlotsBusy)
 }
 
 /// What happened besides, in sentences.
@@ -291,6 +304,9 @@ fn comments(recording: &Recording) -> Vec<String> {
         if count > 0 {
             comments.push(format!("{count} {sentence}"));
         }
+    }
+    if let Some(probing) = &recording.probing {
+        comments.extend(probes::comments(probing));
     }
     comments
 }
@@ -384,6 +400,7 @@ fn report(
                     let nothing = match recording.source {
                         Source::Cpu { .. } => "used no CPU time",
                         Source::Resident { .. } => "neither took nor released memory",
+                        Source::Alloc { .. } => "allocated nothing, or nothing that fell due,",
                     };
                     writeln!(out, "no samples: the targets {nothing} while they were recorded")?;
                 }

@@ -6,7 +6,7 @@ use abi::names;
 use aya::{
     Ebpf,
     programs::{
-        PerfEvent, ProgramError, RawTracePoint, TracePoint,
+        PerfEvent, ProgramError, RawTracePoint, TracePoint, UProbe,
         perf_event::{
             HardwareEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
         },
@@ -32,6 +32,11 @@ pub enum Source {
         /// Mean distance of two samples.
         interval_bytes: u64,
     },
+    /// Allocations.
+    Alloc {
+        /// Mean distance of two samples.
+        interval_bytes: u64,
+    },
 }
 
 impl Source {
@@ -39,6 +44,16 @@ impl Source {
         match self {
             Self::Cpu { .. } => names::PROGRAM_CPU,
             Self::Resident { .. } => names::PROGRAM_RESIDENT,
+            Self::Alloc { .. } => names::PROGRAM_ALLOC,
+        }
+    }
+
+    /// Mean distance of two samples, where it is measured in bytes.
+    #[must_use]
+    pub const fn interval_bytes(self) -> Option<u64> {
+        match self {
+            Self::Cpu { .. } => None,
+            Self::Resident { interval_bytes } | Self::Alloc { interval_bytes } => Some(interval_bytes),
         }
     }
 }
@@ -52,6 +67,8 @@ pub enum Clock {
     CpuClock,
     /// A change of resident memory.
     RssStat,
+    /// A call of an allocator.
+    Alloc,
 }
 
 impl Clock {
@@ -62,6 +79,7 @@ impl Clock {
             Self::Cycles => "cycles",
             Self::CpuClock => "cpu-clock",
             Self::RssStat => "rss_stat",
+            Self::Alloc => "alloc",
         }
     }
 }
@@ -75,6 +93,8 @@ pub(super) struct Sampling {
 enum Links {
     Cpu(Vec<PerfEventLinkId>),
     Tracepoint(TracePointLinkId),
+    /// [`super::uprobe`] holds them.
+    Elsewhere,
 }
 
 /// Highest rate that the kernel samples at (`kernel.perf_event_max_sample_rate`).
@@ -109,6 +129,7 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
             )?;
             loaded(ebpf, names::PROGRAM_RESIDENT, TracePoint::load).map(drop)
         }
+        Source::Alloc { .. } => loaded(ebpf, names::PROGRAM_ALLOC, UProbe::load).map(drop),
     }
 }
 
@@ -123,6 +144,7 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
                 .map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))?;
             Ok(Sampling { clock: Clock::RssStat, links: Links::Tracepoint(link) })
         }
+        Source::Alloc { .. } => Ok(Sampling { clock: Clock::Alloc, links: Links::Elsewhere }),
     }
 }
 
@@ -165,10 +187,11 @@ pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelEr
             let program: &mut TracePoint = program(ebpf, names::PROGRAM_RESIDENT)?;
             program.detach(link).map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))
         }
+        Links::Elsewhere => Ok(()),
     }
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
@@ -189,6 +212,9 @@ where
     Ok(found)
 }
 
-fn attach_error(program: &'static str, to: &'static str) -> impl FnOnce(ProgramError) -> KernelError {
+pub(super) fn attach_error(
+    program: &'static str,
+    to: &'static str,
+) -> impl FnOnce(ProgramError) -> KernelError {
     move |source| KernelError::Attach { program, to, source: Box::new(source) }
 }

@@ -11,11 +11,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o"
 /// Largest ring, whatever the number of CPUs.
 const MAX_RING_BYTES: u32 = 64 << 20;
 
-/// Loads maps and programs.
-pub(super) fn load(config: Config) -> Result<Ebpf, KernelError> {
+/// Loads maps and programs, with this many scratch spaces for each CPU.
+pub(super) fn load(config: Config, n_slots: u32) -> Result<Ebpf, KernelError> {
     EbpfLoader::new()
         .override_global(names::GLOBAL_CONFIG, &config, true)
         .map_max_entries(names::MAP_RING, ring_bytes(n_cpus()))
+        .map_max_entries(names::MAP_SCRATCH, n_slots)
+        .map_max_entries(names::MAP_CACHE, n_slots)
+        .map_max_entries(names::MAP_CAPTURE, n_slots)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }

@@ -14,10 +14,11 @@ mod table_room;
 mod tables;
 mod tracepoint;
 mod unwind_tables;
+mod uprobe;
 
-use std::time::Duration;
+use std::{fs::File, num::NonZeroU32, time::Duration};
 
-use abi::{config::Config, counter::Counter, names, unwind::UnwindRule};
+use abi::{config::Config, counter::Counter, limits, names, unwind::UnwindRule};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
@@ -39,6 +40,7 @@ pub struct Kernel {
     sideband: Sideband,
     source: Source,
     sampling: Option<attach::Sampling>,
+    uprobes: uprobe::Uprobes,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<std::os::fd::OwnedFd>,
 }
@@ -56,11 +58,9 @@ impl Kernel {
         sideband: Sideband,
     ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let interval_bytes = match source {
-            Source::Cpu { .. } => 0,
-            Source::Resident { interval_bytes } => interval_bytes,
-        };
-        let mut ebpf = load::load(Config { interval_bytes, ..config })?;
+        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), ..config };
+        let n_slots = if matches!(source, Source::Alloc { .. }) { limits::N_SLOTS } else { 1 };
+        let mut ebpf = load::load(config, n_slots)?;
         attach::follow(&mut ebpf)?;
         attach::load(&mut ebpf, source)?;
         Ok(Self {
@@ -71,6 +71,7 @@ impl Kernel {
             sideband,
             source,
             sampling: None,
+            uprobes: uprobe::Uprobes::default(),
             _statistics: statistics,
         })
     }
@@ -91,10 +92,33 @@ impl Kernel {
     /// # Errors
     /// If an event cannot be detached.
     pub fn stop_sampling(&mut self) -> Result<(), KernelError> {
+        self.detach_probes()?;
         match self.sampling.take() {
             Some(sampling) => attach::detach(&mut self.ebpf, sampling),
             None => Ok(()),
         }
+    }
+
+    /// Puts a probe into a process.
+    ///
+    /// # Errors
+    /// If the kernel refuses it: the process may have gone.
+    pub fn attach_probe(
+        &mut self,
+        pid: NonZeroU32,
+        file: &File,
+        file_offset: u64,
+        cookie: u64,
+    ) -> Result<(), KernelError> {
+        self.uprobes.attach(&mut self.ebpf, pid, file, file_offset, cookie)
+    }
+
+    /// Takes all probes out of all processes.
+    ///
+    /// # Errors
+    /// If one cannot be detached.
+    pub fn detach_probes(&mut self) -> Result<(), KernelError> {
+        self.uprobes.detach(&mut self.ebpf)
     }
 
     /// Waits until a process does something or `timeout` is over. Samples do not end the wait: they are read on

@@ -10,6 +10,7 @@ pub mod gopclntab;
 pub mod memory_file;
 mod read;
 pub mod segments;
+pub mod symbols;
 pub mod vdso;
 
 pub use build_id::BuildId;

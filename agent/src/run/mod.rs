@@ -4,16 +4,20 @@ mod beginnings;
 mod command;
 mod late;
 mod losses;
+mod probing;
+mod recording;
 mod roots;
 mod session;
 mod snapshot;
 mod table_builder;
 mod table_use;
 mod targets;
+mod trap;
 mod world;
 
 use std::{
     io,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -23,7 +27,8 @@ use thiserror::Error;
 pub use beginnings::FirstStacks;
 pub use command::{Command, ExitStatus, shell_code};
 pub use losses::Losses;
-pub use session::{Recording, Usage};
+pub use probing::{Probed, ProbingReport};
+pub use recording::{Recording, Usage};
 pub use targets::{TargetError, Targets};
 
 use crate::{
@@ -44,6 +49,8 @@ pub struct Options {
     pub follow_children: bool,
     /// What to sample.
     pub source: Source,
+    /// What probes may cost, in percent of one CPU, before they take themselves off.
+    pub probe_budget_percent: f64,
     /// Memory for unwind tables, at most.
     pub table_bytes: u64,
     /// Where unwind tables of earlier recordings are.
@@ -93,10 +100,22 @@ pub fn record(
     stop: &AtomicBool,
     mut progress: impl FnMut(Duration, u64),
 ) -> Result<Recording, RunError> {
-    let Options { mut targets, follow_children, source, table_bytes, table_cache, duration } = options;
+    let Options {
+        mut targets,
+        follow_children,
+        source,
+        probe_budget_percent,
+        table_bytes,
+        table_cache,
+        duration,
+    } = options;
     raise_file_limit();
+    let group = match &targets {
+        Targets::Cgroup(group) => Some(PathBuf::from(&group.path)),
+        _ => None,
+    };
     let mut session = Session::start(source, &targets, follow_children, table_bytes, table_cache)?;
-    let clock = session.start_sampling()?;
+    let clock = session.start_sampling(probe_budget_percent, group)?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;
     }

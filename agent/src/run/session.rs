@@ -1,6 +1,6 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use abi::{
     counter::Counter,
@@ -9,9 +9,10 @@ use abi::{
 };
 
 use super::{
-    End, ExitStatus, FirstStacks, Losses, RunError, Targets,
+    End, Losses, Recording, RunError, Targets, Usage,
     beginnings::Beginnings,
     late::{Late, Taken},
+    probing::Probing,
     table_use::TableUse,
     world::World,
 };
@@ -19,15 +20,12 @@ use crate::{
     aggregate::{Aggregate, Walked},
     clock,
     decode::{self, ProcessEvent, Record},
-    estimate,
-    kernel::{Clock, Cost, Kernel, KernelError, Sideband, Source},
-    object::ObjectFile,
-    process::{FileId, ImageId, Processes, plan},
+    estimate::Estimate,
+    kernel::{Clock, Kernel, KernelError, Sideband, Source},
+    process::{FileId, ImageId, plan},
     procfs::status,
-    symbolize::JitProcess,
-    table_cache::{CacheCounts, TableCache},
+    table_cache::TableCache,
     table_op::{FileUnwinding, TableOp},
-    unwind::Functions,
 };
 
 /// How often the list of targets is read again until it has stopped growing.
@@ -37,60 +35,10 @@ const MAX_LOOKS: usize = 16;
 /// written, samples there are cut.
 const TABLE_POLL: Duration = Duration::from_millis(2);
 
-/// What a recording used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Kernel programs; `None` if this kernel keeps no statistics for us.
-    pub kernel: Option<Cost>,
-    /// CPU time of the agent, user and system.
-    pub agent_cpu: Duration,
-    /// Resident memory of the agent.
-    pub agent_rss_bytes: Option<u64>,
-    /// Kernel memory of our maps.
-    pub table_bytes: u64,
-    /// What the cache of unwind tables did; `None` if there was none.
-    pub table_cache: Option<CacheCounts>,
-}
-
-/// Everything that a recording brought, not symbolized yet.
-pub struct Recording {
-    /// Processes, images, files.
-    pub processes: Processes,
-    /// Counted stacks.
-    pub aggregate: Aggregate,
-    /// Files that were mapped, open since they were first seen.
-    pub objects: HashMap<FileId, Arc<ObjectFile>>,
-    /// Where the functions of files are, by their unwind information.
-    pub functions: HashMap<FileId, Functions>,
-    /// Where images that make code at run time describe it.
-    pub jit: HashMap<ImageId, JitProcess>,
-    /// Counted by the kernel side.
-    pub counters: Vec<(Counter, u64)>,
-    /// Counted by the agent.
-    pub losses: Losses,
-    /// How soon stacks were whole.
-    pub first_stacks: FirstStacks,
-    /// Stacks that the kernel side could not walk, for code too new, and the agent did.
-    pub n_walked_late: u64,
-    /// What it cost.
-    pub usage: Usage,
-    /// Why it ended.
-    pub end: End,
-    /// What samples fell due by.
-    pub clock: Clock,
-    /// What was sampled.
-    pub source: Source,
-    /// How long it lasted.
-    pub duration: Duration,
-    /// When it began, in nanoseconds since the Unix epoch.
-    pub start_unix_ns: u64,
-    /// Of the command that was run.
-    pub exit_status: Option<ExitStatus>,
-}
-
 /// One recording under way.
 pub(super) struct Session {
     source: Source,
+    probing: Option<Probing>,
     kernel: Kernel,
     world: World,
     aggregate: Aggregate,
@@ -128,6 +76,7 @@ impl Session {
         world.tables.wait();
         let mut session = Self {
             source,
+            probing: None,
             kernel: Kernel::load(source, config, table_bytes, sideband)?,
             world,
             aggregate: Aggregate::default(),
@@ -174,12 +123,22 @@ impl Session {
         Ok(session)
     }
 
-    /// Begins to sample.
-    pub(super) fn start_sampling(&mut self) -> Result<Clock, KernelError> {
+    /// Begins to sample; where allocators are probed, only within this budget, and in this control group.
+    pub(super) fn start_sampling(
+        &mut self,
+        budget_percent: f64,
+        group: Option<PathBuf>,
+    ) -> Result<Clock, KernelError> {
         self.start_unix_ns = clock::unix_ns();
         self.cpu_before = own_cpu();
         self.beginnings.start(clock::monotonic_ns());
-        self.kernel.start_sampling()
+        let clock = self.kernel.start_sampling()?;
+        if let Source::Alloc { .. } = self.source {
+            let mut probing = Probing::start(&mut self.kernel, budget_percent, group);
+            probing.arm(&mut self.kernel, &self.world);
+            self.probing = Some(probing);
+        }
+        Ok(clock)
     }
 
     /// Waits until a process does something, a table is likely to be ready, or `timeout` is over.
@@ -203,6 +162,10 @@ impl Session {
     /// Moves what the kernel has for us one stage on.
     pub(super) fn pump(&mut self) {
         self.pump_until(clock::monotonic_ns());
+        if let Some(probing) = &mut self.probing {
+            probing.arm(&mut self.kernel, &self.world);
+            probing.look(&mut self.kernel);
+        }
     }
 
     /// Moves on whatever is not younger than a moment that has passed. The rings are read one after another, so
@@ -289,7 +252,8 @@ impl Session {
         let accounted = self.aggregate.n_samples()
             + self.losses.unknown_process
             + self.losses.undecoded
-            + counted(Counter::RingFull);
+            + counted(Counter::RingFull)
+            + counted(Counter::SlotsBusy);
         self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
         self.losses.files_unopened = self.world.n_unopened;
         self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
@@ -300,6 +264,7 @@ impl Session {
             table_bytes: self.kernel.table_bytes(),
             table_cache: self.world.tables.cache_counts(),
         };
+        let probing = self.probing.map(|probing| probing.into_report(&self.kernel));
         let Self {
             world: World { processes, objects, functions, jit, .. },
             source,
@@ -320,6 +285,7 @@ impl Session {
             losses,
             first_stacks: beginnings.sum(),
             n_walked_late: late.n_walked,
+            probing,
             usage,
             end,
             clock,
@@ -350,16 +316,12 @@ impl Session {
     }
 
     fn count(&mut self, sample: &Sample) {
-        let weight = match self.source {
-            Source::Cpu { .. } => sample.weight,
-            Source::Resident { interval_bytes } => estimate::bytes(sample.weight, interval_bytes),
-        };
-        let sample = &Sample { weight, ..*sample };
         let pid = sample.tgid;
         // The event that would have told of this process was lost, or it moved into the control group.
         if self.world.processes.present_image(pid).is_none() {
             self.world.look_at(pid);
         }
+        let estimate = self.estimate(sample);
         let processes = &self.world.processes;
         let image_id = processes.image_at(pid, sample.time_ns);
         let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
@@ -371,17 +333,26 @@ impl Session {
             Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
             Taken::ByKernel => {}
         }
-        let walked = self.aggregate.add(sample, id, &image.mappings, processes.files());
+        let walked = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
         let since_ns = image.since_ns;
         self.note(walked, id, since_ns, sample.time_ns);
+    }
+
+    /// What a sample stands for.
+    fn estimate(&self, sample: &Sample) -> Estimate {
+        match self.source.interval_bytes() {
+            Some(interval_bytes) => Estimate::of_bytes(sample.weight, interval_bytes),
+            None => Estimate::whole(sample.weight),
+        }
     }
 
     /// Counts samples that waited for the unwind table of a file.
     fn count_late(&mut self, is_last: bool) {
         for (it, stack) in self.late.take_ready(&self.kernel, is_last) {
             self.aggregate.add_user_stack(stack);
+            let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
-            let walked = self.aggregate.add(&it.sample, it.image, &it.mappings, processes.files());
+            let walked = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
             let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
             self.note(walked, it.image, since_ns, it.sample.time_ns);
         }

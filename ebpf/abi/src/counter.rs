@@ -29,6 +29,7 @@ macro_rules! counters {
 counters! {
     Taken "samples_taken" "samples that passed the target filter"
     RingFull "ring_full" "samples lost because the ring was full or busy"
+    SlotsBusy "slots_busy" "samples lost because the threads before them on their CPU had not finished theirs"
     StackResent "stacks_resent" "stacks sent again because the table of sent stacks was full or busy"
     KernelStackFailed "kernel_stack_failed" "samples whose kernel stack could not be read"
     TargetsFull "targets_full" "processes not followed because the table of targets was full"

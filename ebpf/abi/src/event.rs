@@ -17,4 +17,6 @@ impl Event {
     pub const RESIDENT_SHARED: Self = Self(3);
     /// Pages of any kind given back.
     pub const RELEASED: Self = Self(4);
+    /// An allocation. Weight: the bytes asked for, before they are scaled.
+    pub const ALLOCATED: Self = Self(5);
 }

@@ -4,6 +4,7 @@
 //! beside where it is defined. With the feature `user`, types that live in maps implement [`aya::Pod`].
 #![no_std]
 
+pub mod alloc;
 pub mod config;
 pub mod counter;
 pub mod event;

@@ -50,6 +50,10 @@ pub const RING_BYTES_PER_CPU: u32 = 256 << 10;
 /// The ring is not smaller than this, so that two CPUs have room for a late reader.
 pub const MIN_RING_BYTES: u32 = 1 << 20;
 
+/// Scratch spaces of a CPU for programs that can be preempted (40 KiB each): the first is that of programs which
+/// cannot, two more are for a thread and for one that preempted it. A third is turned away, and counted.
+pub const N_SLOTS: u32 = 3;
+
 /// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
 pub const COMM_BYTES: usize = 16;
 

@@ -4,6 +4,8 @@
 pub const PROGRAM_CPU: &str = "brazier_cpu";
 /// `tracepoint kmem/rss_stat`: resident memory grows or shrinks.
 pub const PROGRAM_RESIDENT: &str = "brazier_resident";
+/// `uprobe`: an allocation.
+pub const PROGRAM_ALLOC: &str = "brazier_alloc";
 /// `tracepoint task/task_newtask`: children of a target become targets before they run.
 pub const PROGRAM_FORK: &str = "brazier_fork";
 /// `raw_tracepoint sched_process_exec`: a new image starts, old mappings are void.
@@ -27,6 +29,13 @@ pub const MAP_PIECES: &str = "PIECES";
 pub const MAP_RESIDENT: &str = "RESIDENT";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
+
+/// Scratch space, by slot, per CPU.
+pub const MAP_SCRATCH: &str = "SCRATCH";
+/// Code seen before, by slot, per CPU.
+pub const MAP_CACHE: &str = "CACHE";
+/// Room for a stack that is not walked, by slot, per CPU.
+pub const MAP_CAPTURE: &str = "CAPTURE";
 
 /// Read-only global [`crate::config::Config`].
 pub const GLOBAL_CONFIG: &str = "CONFIG";

@@ -23,7 +23,7 @@ const RSP: usize = 7;
 
 /// Sends the stack above the stack pointer; gives its ID. [`NO_STACK`] if there is none to be read or no room for it.
 #[inline(always)]
-pub(super) fn id(ip: u64, registers: &[u64; N_REGISTERS], n_stacks: &mut u64) -> u64 {
+pub(super) fn id(ip: u64, slot: u32, registers: &[u64; N_REGISTERS], n_stacks: &mut u64) -> u64 {
     let sp = registers[RSP];
     if sp & 7 != 0 {
         return NO_STACK;
@@ -32,7 +32,7 @@ pub(super) fn id(ip: u64, registers: &[u64; N_REGISTERS], n_stacks: &mut u64) ->
         count(Counter::CapturesSkipped);
         return NO_STACK;
     }
-    let Some(capture) = capture() else { return NO_STACK };
+    let Some(capture) = capture(slot) else { return NO_STACK };
     capture.header = CaptureHeader { kind: KIND_CAPTURE, n_words: 0, id: 0, ip, registers: *registers };
     let words: *mut u8 = capture.words.as_mut_ptr().cast();
     // Page by page: where the stack ends, the page after it cannot be read.

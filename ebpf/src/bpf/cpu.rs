@@ -14,9 +14,9 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
     // Before anything is walked.
     let Some(current) = target::current() else { return };
     count(Counter::Taken);
-    let Some(scratch) = scratch() else { return };
+    let Some(scratch) = scratch(0) else { return };
 
     let kernel_stack = kernel_stack::id(ctx, scratch);
-    let user_stack = user_stack::id(current.tgid, current.image_since_ns, scratch);
+    let user_stack = user_stack::id(&current, 0, scratch);
     submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack);
 }

@@ -21,7 +21,7 @@ use aya_ebpf::{
 };
 use ebpf::walk::Walk;
 
-use super::{code::Cache, read::Memory, resident::Countdowns};
+use super::{code::Cache, due::Countdowns, read::Memory, swap::swap};
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
@@ -65,13 +65,15 @@ static CAPTURE: PerCpuArray<Capture> = PerCpuArray::with_max_entries(1, 0);
 /// A piece of the memory for unwind tables: an array of one value, so that a block costs no second search.
 pub(super) type Piece = btf_maps::Array<TablePiece, 1, { BPF_F_MMAPABLE as usize }>;
 
-/// What does not fit on the 512-byte stack of a program. Used only by programs of perf events and tracepoints, which
+/// What does not fit on the 512-byte stack of a program. Slot 0 is used only by programs of perf events and tracepoints, which
 /// cannot interrupt each other on one CPU: the kernel counts them in `bpf_prog_active`, one for both kinds
 /// (`bpf_overflow_handler` in kernel/events/core.c, `trace_call_bpf` in kernel/trace/bpf_trace.c), and leaves out
-/// the second.
+/// the second. Programs of uprobes can be preempted by another thread that runs into one: they claim a slot.
 #[repr(C)]
 pub(super) struct Scratch {
-    /// Stacks numbered so far on this CPU.
+    /// Whether the slot is claimed.
+    busy: u64,
+    /// The number of the last stack of this slot on this CPU.
     pub(super) n_stacks: u64,
     pub(super) user: UserStack,
     pub(super) kernel: KernelStack,
@@ -86,26 +88,68 @@ pub(super) fn config() -> Config {
     unsafe { core::ptr::read_volatile(&raw const CONFIG) }
 }
 
-/// This CPU's scratch space.
+/// Bits of a stack's number below those of its slot.
+const SLOT_SHIFT: u32 = 40;
+
+/// In place of a slot: all are taken.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// Claims a slot for a program that can be preempted, but not moved to another CPU.
 #[inline(always)]
-pub(super) fn scratch() -> Option<&'static mut Scratch> {
-    let scratch = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: a per-CPU value, and programs that use it do not nest.
+pub(super) fn claim() -> u32 {
+    if try_claim(1) {
+        1
+    } else if try_claim(2) {
+        2
+    } else {
+        NO_SLOT
+    }
+}
+
+#[inline(always)]
+fn try_claim(slot: u32) -> bool {
+    let Some(scratch) = SCRATCH.get_ptr_mut(slot) else { return false };
+    // SAFETY: one word of a per-CPU value, and whoever else runs on this CPU writes it in one step, too.
+    if swap(unsafe { &mut (*scratch).busy }, 1) != 0 {
+        return false;
+    }
+    // SAFETY: claimed.
+    let n_stacks = unsafe { &mut (*scratch).n_stacks };
+    if *n_stacks == 0 {
+        *n_stacks = u64::from(slot) << SLOT_SHIFT;
+    }
+    true
+}
+
+/// Gives a slot back.
+#[inline(always)]
+pub(super) fn release(slot: u32) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(slot) {
+        // SAFETY: as in `try_claim`.
+        swap(unsafe { &mut (*scratch).busy }, 0);
+    }
+}
+
+/// A scratch space of this CPU: slot 0, or one that was claimed.
+#[inline(always)]
+pub(super) fn scratch(slot: u32) -> Option<&'static mut Scratch> {
+    let scratch = SCRATCH.get_ptr_mut(slot)?;
+    // SAFETY: a per-CPU value, and of the programs that use slot 0, none nests.
     Some(unsafe { &mut *scratch })
 }
 
-/// This CPU's cache of code.
+/// The cache of code that belongs to a slot.
 #[inline(always)]
-pub(super) fn cache() -> Option<&'static mut Cache> {
-    let cache = CACHE.get_ptr_mut(0)?;
+pub(super) fn cache(slot: u32) -> Option<&'static mut Cache> {
+    let cache = CACHE.get_ptr_mut(slot)?;
     // SAFETY: as for the scratch space.
     Some(unsafe { &mut *cache })
 }
 
-/// This CPU's room for a stack that is not walked here.
+/// The room for a stack that is not walked here, which belongs to a slot.
 #[inline(always)]
-pub(super) fn capture() -> Option<&'static mut Capture> {
-    let capture = CAPTURE.get_ptr_mut(0)?;
+pub(super) fn capture(slot: u32) -> Option<&'static mut Capture> {
+    let capture = CAPTURE.get_ptr_mut(slot)?;
     // SAFETY: as for the scratch space.
     Some(unsafe { &mut *capture })
 }

@@ -1,13 +1,16 @@
 //! What touches the kernel: maps, helpers, one file per event source.
 
+pub(crate) mod alloc;
 mod capture;
 mod code;
 pub(crate) mod cpu;
+mod due;
 pub(crate) mod follow;
 mod kernel_stack;
 mod maps;
 mod read;
 pub(crate) mod resident;
 mod submit;
+mod swap;
 mod target;
 mod user_stack;

@@ -4,30 +4,26 @@
 //! megabytes, pages of a file mapped around the one that was asked for, `munmap`. The change itself is the
 //! difference to where the counter stood before.
 
-use core::arch::asm;
-
+use super::{
+    due::is_due,
+    maps::{RESIDENT, count, scratch},
+    submit,
+    swap::swap,
+    target, user_stack,
+};
 use abi::{
     counter::Counter,
     event::Event,
     resident::{MEMBER_SWAPPED, N_MEMBERS, NOT_SEEN, Resident},
     sample::NO_STACK,
 };
-use aya_ebpf::{helpers::generated::bpf_get_prandom_u32, programs::TracePointContext};
-use ebpf::interval;
-
-use super::{
-    maps::{COUNTDOWNS, RESIDENT, config, count, scratch},
-    submit, target, user_stack,
-};
+use aya_ebpf::programs::TracePointContext;
 
 /// Offsets in `kmem:rss_stat`; the agent compares them with the kernel's own description before attaching.
 const MM_ID_AT: usize = 8;
 const IS_CURRENT_AT: usize = 12;
 const MEMBER_AT: usize = 16;
 const SIZE_AT: usize = 24;
-
-/// A countdown for what grows, and one for what shrinks.
-pub(super) type Countdowns = [i64; 2];
 
 #[inline(always)]
 pub(crate) fn changed(ctx: &TracePointContext) {
@@ -63,8 +59,8 @@ pub(crate) fn changed(ctx: &TracePointContext) {
         return;
     }
     count(Counter::Taken);
-    let Some(scratch) = scratch() else { return };
-    let user_stack = user_stack::id(current.tgid, current.image_since_ns, scratch);
+    let Some(scratch) = scratch(0) else { return };
+    let user_stack = user_stack::id(&current, 0, scratch);
     submit::sample(&current, event, n_changed, user_stack, NO_STACK);
 }
 
@@ -88,15 +84,6 @@ fn replace(tgid: u32, mm_id: u64, member: usize, n_bytes: u64) -> u64 {
     swap(counter, n_bytes)
 }
 
-/// Atomically. In assembly, as the compiler believes that this target cannot.
-#[inline(always)]
-fn swap(word: &mut u64, value: u64) -> u64 {
-    let mut swapped = value;
-    // SAFETY: an aligned word of a live map value.
-    unsafe { asm!("{1} = xchg_64({0} + 0, {1})", in(reg) word, inout(reg) swapped) };
-    swapped
-}
-
 /// Of an address space that was not seen before, only where one counter stands is known.
 #[inline(always)]
 fn forget(tgid: u32, mm_id: u64, member: usize, n_bytes: u64) -> u64 {
@@ -106,28 +93,4 @@ fn forget(tgid: u32, mm_id: u64, member: usize, n_bytes: u64) -> u64 {
         count(Counter::ResidentFull);
     }
     NOT_SEEN
-}
-
-/// Whether a change is sampled.
-#[inline(always)]
-fn is_due(direction: usize, n_bytes: u64) -> bool {
-    let Some(countdowns) = COUNTDOWNS.get_ptr_mut(0) else { return false };
-    // SAFETY: a per-CPU value, checked above; tracepoints of one CPU do not nest.
-    let countdown = unsafe { &mut (*countdowns)[direction & 1] };
-    if *countdown == 0 {
-        *countdown = distance();
-    }
-    *countdown -= n_bytes as i64;
-    if *countdown > 0 {
-        return false;
-    }
-    // What is left over does not count: the distribution has no memory.
-    *countdown = distance();
-    true
-}
-
-/// To the next sample, at least 1.
-#[inline(always)]
-fn distance() -> i64 {
-    interval::exponential(unsafe { bpf_get_prandom_u32() }, config().interval_bytes) as i64 + 1
 }

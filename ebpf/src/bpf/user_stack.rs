@@ -22,6 +22,7 @@ use super::{
     maps::{LARGE_MAPPINGS, MAPPINGS, Scratch, cache},
     read::N_REGISTERS,
     submit,
+    target::Current,
 };
 
 /// Frames of one turn of the loop. Each turn is a call, and where the kernel guards returns
@@ -49,18 +50,18 @@ struct Loop {
 
 /// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none.
 #[inline(always)]
-pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
+pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch) -> u64 {
     let Some((registers, is_in_exec)) = user_registers(&mut scratch.memory.registers) else {
         return NO_STACK;
     };
     let ip = registers.ip;
-    let table = header_of(tgid, image_since_ns);
+    let table = header_of(current.tgid, current.image_since_ns);
     // SAFETY: a map value, checked where it was looked up.
     let header = if table.header.is_null() { NO_HEADER } else { unsafe { *table.header } };
     scratch.walk = Walk::new(registers);
     scratch.memory.forget();
-    let Some(cache) = cache() else { return NO_STACK };
-    let mut state = Loop { tgid: tgid.into(), kind: table.kind, header, scratch, cache };
+    let Some(cache) = cache(slot) else { return NO_STACK };
+    let mut state = Loop { tgid: current.tgid.into(), kind: table.kind, header, scratch, cache };
     // SAFETY: the callback has the signature that `bpf_loop` calls, and `state` outlives the call.
     unsafe {
         bpf_loop(MAX_USER_FRAMES as u32 / FRAMES_PER_TURN, step as *mut c_void, (&raw mut state).cast(), 0);
@@ -78,7 +79,7 @@ pub(super) fn id(tgid: u32, image_since_ns: u64, scratch: &mut Scratch) -> u64 {
         return NO_STACK;
     }
     if is_unknown {
-        let id = capture::id(ip, &scratch.memory.registers, &mut scratch.n_stacks);
+        let id = capture::id(ip, slot, &scratch.memory.registers, &mut scratch.n_stacks);
         if id != NO_STACK {
             return id;
         }

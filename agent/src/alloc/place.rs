@@ -1,0 +1,140 @@
+//! Where in a function a probe costs least.
+//!
+//! The kernel stops at a probe once where it can emulate the instruction that the probe replaced, and twice where
+//! it has to let the processor run it elsewhere. It emulates `push` of a register, jumps, calls and the one-byte `nop`
+//! (`push_setup_xol_ops` and `branch_setup_xol_ops` in `arch/x86/kernel/uprobes.c`).
+
+use std::collections::HashSet;
+
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+};
+
+use super::Arguments;
+
+/// Instructions looked at before the first is taken: by then arguments have been moved.
+const MAX_INSTRUCTIONS: usize = 32;
+
+/// Where to probe a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes after the first one.
+    pub distance: u64,
+    /// The instruction is run out of line.
+    pub is_single_stepped: bool,
+}
+
+/// The first instruction that the kernel emulates and that every call runs with its arguments still in their
+/// registers; failing that, the first of all. `None` for what is no code.
+pub(super) fn find(code: &[u8], arguments: Arguments) -> Option<Place> {
+    let mut factory = InstructionInfoFactory::new();
+    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    for _ in 0..MAX_INSTRUCTIONS {
+        if !decoder.can_decode() {
+            break;
+        }
+        let instruction = decoder.decode();
+        if instruction.is_invalid() {
+            break;
+        }
+        if is_emulated(&instruction) {
+            return Some(Place { distance: instruction.ip(), is_single_stepped: false });
+        }
+        let writes_argument = factory.info(&instruction).used_registers().iter().any(|used| {
+            !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead)
+                && arguments.registers().contains(&used.register().full_register())
+        });
+        if writes_argument || instruction.flow_control() != FlowControl::Next {
+            break;
+        }
+    }
+    let mut first = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    (first.can_decode() && !first.decode().is_invalid())
+        .then_some(Place { distance: 0, is_single_stepped: true })
+}
+
+/// Whether the function calls, or ends in, one that begins at one of `starts`.
+pub(super) fn calls(code: &[u8], svma: u64, starts: &HashSet<u64>) -> bool {
+    Decoder::with_ip(64, code, svma, DecoderOptions::NONE).into_iter().any(|instruction| {
+        matches!(
+            instruction.flow_control(),
+            FlowControl::Call | FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+        ) && instruction.op0_kind() == OpKind::NearBranch64
+            && instruction.near_branch_target() != svma
+            && starts.contains(&instruction.near_branch_target())
+    })
+}
+
+fn is_emulated(instruction: &Instruction) -> bool {
+    match instruction.flow_control() {
+        // Relative ones, without a prefix.
+        FlowControl::Call | FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+            instruction.op0_kind() == OpKind::NearBranch64
+                && !matches!(
+                    instruction.mnemonic(),
+                    Mnemonic::Jrcxz | Mnemonic::Jecxz | Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne
+                )
+        }
+        FlowControl::Next => match instruction.mnemonic() {
+            Mnemonic::Push => {
+                instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr64()
+            }
+            Mnemonic::Nop => instruction.len() == 1,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, calls, find};
+    use crate::alloc::functions::arguments;
+    use proptest::prelude::{any, prop_assert, proptest};
+    use std::collections::HashSet;
+
+    fn place(function: &str, code: &[u8]) -> Option<(u64, bool)> {
+        let arguments = arguments(function).expect("an allocator");
+        find(code, arguments).map(|Place { distance, is_single_stepped }| (distance, is_single_stepped))
+    }
+
+    #[test]
+    fn the_place_is_the_first_that_is_emulated_with_the_size_still_there() {
+        // push %r12
+        assert_eq!(place("malloc", &[0x41, 0x54, 0x55]), Some((0, false)));
+        // endbr64; push %rbp
+        assert_eq!(place("malloc", &[0xf3, 0x0f, 0x1e, 0xfa, 0x55]), Some((4, false)));
+        // cmp $0x1000,%rdi; ja: taken or not, every call comes here
+        let code = [0x48, 0x81, 0xff, 0x00, 0x10, 0x00, 0x00, 0x0f, 0x87, 0x93, 0, 0, 0];
+        assert_eq!(place("malloc", &code), Some((7, false)));
+        // mov %rsi,%rdi; push %rbp: the size of malloc is gone, that of memalign is not
+        let code = [0x48, 0x89, 0xf7, 0x55];
+        assert_eq!(place("malloc", &code), Some((0, true)));
+        assert_eq!(place("memalign", &code), Some((3, false)));
+        // mov %esi,%edi writes all of rdi
+        assert_eq!(place("malloc", &[0x89, 0xf7, 0x55]), Some((0, true)));
+        // ret; push %rbp
+        assert_eq!(place("malloc", &[0xc3, 0x55]), Some((0, true)));
+        assert_eq!(place("malloc", &[]), None);
+    }
+
+    #[test]
+    fn a_function_that_asks_another_is_found_out() {
+        // At 0x1000: jmp 0x2000
+        let code = [0xe9, 0xfb, 0x0f, 0, 0];
+        assert!(calls(&code, 0x1000, &HashSet::from([0x1000, 0x2000])));
+        assert!(!calls(&code, 0x1000, &HashSet::from([0x1000, 0x2001])));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_search_panic_and_a_place_lies_within_them(code in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for function in ["malloc", "calloc", "realloc", "posix_memalign"] {
+                if let Some((distance, _)) = place(function, &code) {
+                    prop_assert!(distance < code.len() as u64);
+                }
+            }
+            calls(&code, u64::MAX - 10, &HashSet::from([0]));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a recording brought and what it used.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use abi::counter::Counter;
+
+use super::{End, ExitStatus, FirstStacks, Losses, ProbingReport};
+use crate::{
+    aggregate::Aggregate,
+    kernel::{Clock, Cost, Source},
+    object::ObjectFile,
+    process::{FileId, ImageId, Processes},
+    symbolize::JitProcess,
+    table_cache::CacheCounts,
+    unwind::Functions,
+};
+
+/// What a recording used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Kernel programs; `None` if this kernel keeps no statistics for us.
+    pub kernel: Option<Cost>,
+    /// CPU time of the agent, user and system.
+    pub agent_cpu: Duration,
+    /// Resident memory of the agent.
+    pub agent_rss_bytes: Option<u64>,
+    /// Kernel memory of our maps.
+    pub table_bytes: u64,
+    /// What the cache of unwind tables did; `None` if there was none.
+    pub table_cache: Option<CacheCounts>,
+}
+
+/// Everything that a recording brought, not symbolized yet.
+pub struct Recording {
+    /// Processes, images, files.
+    pub processes: Processes,
+    /// Counted stacks.
+    pub aggregate: Aggregate,
+    /// Files that were mapped, open since they were first seen.
+    pub objects: HashMap<FileId, Arc<ObjectFile>>,
+    /// Where the functions of files are, by their unwind information.
+    pub functions: HashMap<FileId, Functions>,
+    /// Where images that make code at run time describe it.
+    pub jit: HashMap<ImageId, JitProcess>,
+    /// Counted by the kernel side.
+    pub counters: Vec<(Counter, u64)>,
+    /// Counted by the agent.
+    pub losses: Losses,
+    /// How soon stacks were whole.
+    pub first_stacks: FirstStacks,
+    /// Stacks that the kernel side could not walk, for code too new, and the agent did.
+    pub n_walked_late: u64,
+    /// Probes on allocators, if that is what was recorded.
+    pub probing: Option<ProbingReport>,
+    /// What it cost.
+    pub usage: Usage,
+    /// Why it ended.
+    pub end: End,
+    /// What samples fell due by.
+    pub clock: Clock,
+    /// What was sampled.
+    pub source: Source,
+    /// How long it lasted.
+    pub duration: Duration,
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub start_unix_ns: u64,
+    /// Of the command that was run.
+    pub exit_status: Option<ExitStatus>,
+}

@@ -1,0 +1,47 @@
+//! What a hit of a probe costs on this machine, measured on a function of our own.
+
+use std::{
+    fs::File,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use abi::alloc::SKIP_NULL;
+
+use crate::{kernel::Kernel, procfs::maps};
+
+/// Calls timed at once, and how often: the fastest counts, as the others were interrupted.
+const N_CALLS: u32 = 200;
+const N_ROUNDS: usize = 10;
+
+/// Begins with an instruction that the kernel emulates.
+#[unsafe(naked)]
+extern "C" fn probed(_: u64) {
+    core::arch::naked_asm!("nop", "ret");
+}
+
+/// The time from the call into the probed function to its return, program included, in nanoseconds; `None` if this
+/// process cannot be probed. No other probe may be in place.
+pub(super) fn measure_ns(kernel: &mut Kernel) -> Option<f64> {
+    let address = probed as *const () as u64;
+    let pid = std::process::id();
+    let region = maps::read_executable(pid)
+        .ok()?
+        .into_iter()
+        .find(|region| (region.start..region.end).contains(&address))?;
+    let file = File::open("/proc/self/exe").ok()?;
+    let file_offset = address - region.start + region.file_offset;
+    // Given a null pointer, the program returns at once.
+    kernel.attach_probe(NonZeroU32::new(pid)?, &file, file_offset, SKIP_NULL).ok()?;
+    let fastest = (0..N_ROUNDS).map(|_| time()).min();
+    kernel.detach_probes().ok()?;
+    Some(fastest?.as_nanos() as f64 / f64::from(N_CALLS))
+}
+
+fn time() -> Duration {
+    let began = Instant::now();
+    for _ in 0..N_CALLS {
+        probed(0);
+    }
+    began.elapsed()
+}

@@ -1,0 +1,47 @@
+//! An allocation, seen where the allocator is entered: size, sampling, user stack, one record.
+
+use abi::{
+    alloc::{MAX_REQUEST_BYTES, SIZE_IS_0, SIZE_IS_0_TIMES_1, SIZE_IS_1, SIZE_IS_2, SIZE_MASK, SKIP_NULL},
+    counter::Counter,
+    event::Event,
+    sample::NO_STACK,
+};
+use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_attach_cookie, programs::ProbeContext};
+
+use super::{
+    due::is_due,
+    maps::{NO_SLOT, claim, count, release, scratch},
+    submit, target, user_stack,
+};
+
+#[inline(always)]
+pub(crate) fn requested(ctx: &ProbeContext) {
+    // SAFETY: the context of a running program.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    if cookie & SKIP_NULL != 0 && regs.rdi == 0 {
+        return;
+    }
+    let n_bytes = match cookie & SIZE_MASK {
+        SIZE_IS_0 => regs.rdi,
+        SIZE_IS_1 => regs.rsi,
+        SIZE_IS_2 => regs.rdx,
+        SIZE_IS_0_TIMES_1 => regs.rdi.wrapping_mul(regs.rsi),
+        _ => regs.rcx,
+    };
+    // The least that an allocator gives is not nothing.
+    let n_bytes = if n_bytes == 0 { 1 } else { n_bytes };
+    if n_bytes > MAX_REQUEST_BYTES || !is_due(0, n_bytes) {
+        return;
+    }
+    let Some(current) = target::current() else { return };
+    count(Counter::Taken);
+    let slot = claim();
+    if slot == NO_SLOT {
+        return count(Counter::SlotsBusy);
+    }
+    if let Some(scratch) = scratch(slot) {
+        let user_stack = user_stack::id(&current, slot, scratch);
+        submit::sample(&current, Event::ALLOCATED, n_bytes, user_stack, NO_STACK);
+    }
+    release(slot);
+}

@@ -1,0 +1,76 @@
+//! `--event alloc`: who allocates how much, by the stack that called the allocator.
+
+use anyhow::Result;
+use tests::{
+    agent::{self, Recording},
+    bpf::Objects,
+    paths,
+    process::Running,
+};
+
+use crate::support::{command_args, pid_args};
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes asked for by a function itself.
+fn taken_by(recording: &Recording, function: &str) -> u64 {
+    recording.folded.count(|stack| stack.frames.last().is_some_and(|leaf| leaf == function))
+}
+
+/// Seven groups of 36 KiB fit into 252 KiB: `grown` goes on until 64 MiB are reached.
+const GROWN_BYTES: u64 = (64 * MIB).div_ceil(36 << 10) * (36 << 10);
+
+#[test]
+fn what_each_function_allocates_is_estimated_from_16_bytes_to_16_mebibytes() -> Result<()> {
+    let options = ["--event", "alloc", "--interval", "4KiB", "--probe-budget", "1000"];
+    let recording = agent::record(command_args(&options, &paths::program("allocate")?, &[]))?;
+    // Three thousand samples or more: a standard deviation of at most 1.1 %.
+    for (function, expected) in [
+        ("take_16", 32 * MIB),
+        ("take_1k", 64 * MIB),
+        ("take_64k", 128 * MIB),
+        ("take_16m", 256 * MIB),
+        ("zeroed_1k", 64 * MIB),
+        ("grown", GROWN_BYTES),
+    ] {
+        let found = taken_by(&recording, function);
+        let ratio = found as f64 / expected as f64;
+        assert!((ratio - 1.0).abs() < 0.05, "{function}: {found}, not {expected}: {ratio:.3}\n{recording}");
+    }
+    // Two million pieces of 16 bytes, and 198,656 others.
+    let n_objects = recording.report.total("alloc_objects") as f64;
+    let expected = (2 * MIB + 2 * 65_536 + 2048 + 16 + GROWN_BYTES / (36 << 10) * 8) as f64;
+    assert!((n_objects / expected - 1.0).abs() < 0.06, "{n_objects} objects, not {expected}\n{recording}");
+    let report = &recording.report;
+    let n_stacks = report.stacks.complete + report.stacks.truncated.values().sum::<u64>();
+    assert_eq!(n_stacks, report.samples, "{recording}");
+    // A busy machine may come to the ring too late; nothing else is lost.
+    let others: Vec<_> = report.lost_by_cause.iter().filter(|(cause, _)| *cause != "ring_full").collect();
+    assert!(others.is_empty(), "{others:?}\n{recording}");
+    assert_eq!(recording.folded.total(), report.total("alloc_space"), "{recording}");
+    Ok(())
+}
+
+#[test]
+fn probes_that_would_cost_more_than_their_budget_take_themselves_off_and_say_so() -> Result<()> {
+    let before = Objects::all()?;
+    let target = Running::start(std::process::Command::new(paths::program("allocate")?).arg("10000"))?;
+    let options = ["--event", "alloc", "--probe-budget", "1", "--duration", "3s"];
+    let recording = agent::record(pid_args(target.pid(), &options))?;
+    let says_so = recording.report.comments.iter().any(|comment| comment.contains("took themselves off"));
+    assert!(says_so, "{:?}\n{recording}", recording.report.comments);
+    assert!(!target.has_ended(), "the target did not survive\n{recording}");
+    before.nothing_left_since()
+}
+
+#[test]
+fn a_target_without_an_allocator_is_told_of() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let program = dir.path().join("static");
+    paths::compile("programs/deep.c", &["-O2", "-fno-optimize-sibling-calls", "-static", "-s"], &program)?;
+    let target = Running::start(std::process::Command::new(&program).arg("20"))?;
+    let recording = agent::record(pid_args(target.pid(), &["--event", "alloc", "--duration", "500ms"]))?;
+    let says_so = recording.report.comments.iter().any(|comment| comment.contains("nothing was probed"));
+    assert!(says_so, "{:?}\n{recording}", recording.report.comments);
+    Ok(())
+}
