@@ -31,6 +31,8 @@ pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -
         let Some(image) = recording.processes.image(key.image) else { continue };
         let process = profile.process(image.pid, &image.name);
         let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
+        let counted =
+            if is_nested(recording, key) { Counted { n_events: 0.0, weight: 0, ..counted } } else { counted };
         let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
         // Who allocates is who called the allocator, which itself is in every stack.
         if key.event == Event::ALLOCATED && path.len() > 1 {
@@ -44,6 +46,18 @@ pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -
     let remark = values::remark(&profile, recording.source);
     profile.meta_mut().comments.extend(remark);
     profile
+}
+
+/// Whether an allocator was called by another that has a probe, too: what it gave is counted there.
+fn is_nested(recording: &Recording, key: &Key) -> bool {
+    let Some(probing) = recording.probing.as_ref() else { return false };
+    let stack = key.user.and_then(|index| recording.aggregate.user_stacks().get(index as usize));
+    stack.into_iter().flat_map(|stack| stack.frames.iter().skip(1)).any(|frame| match frame {
+        UserFrame::File { file, offset } => {
+            probing.functions.iter().any(|(of, offsets)| of == file && offsets.contains(offset))
+        }
+        UserFrame::Jit { .. } | UserFrame::Unmapped { .. } => false,
+    })
 }
 
 /// How many samples ended for which reason; [`Fault::COMPLETE`] for whole stacks.

@@ -1,6 +1,7 @@
 /* Allocates known amounts, each from a function of its own, and frees them at once:
  * take_16 32 MiB in pieces of 16 bytes, take_1k 64 MiB, take_64k 128 MiB, take_16m 256 MiB; zeroed_1k 64 MiB through
- * calloc; grown 64 MiB through realloc, in steps of 1 KiB up to 8 KiB, each counted whole: 1 + 2 + ... + 8 KiB.
+ * calloc; aligned_1k 64 MiB through posix_memalign, which glibc hands on to malloc; grown 64 MiB through realloc, in
+ * steps of 1 KiB up to 8 KiB, each counted whole: 1 + 2 + ... + 8 KiB.
  *
  * usage: allocate [ROUNDS [PAUSE_MS]]     1 round after a pause of 0 ms */
 #include <stdio.h>
@@ -56,6 +57,17 @@ NOINLINE static void grown(void)
     }
 }
 
+NOINLINE static void aligned_1k(void)
+{
+    for (unsigned long done = 0; done < 64 * MIB; done += KIB) {
+        void *memory = NULL;
+        if (posix_memalign(&memory, 16, KIB) != 0)
+            memory = NULL;
+        use(memory);
+        free(kept);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int n_rounds = argc > 1 ? atoi(argv[1]) : 1, pause_ms = argc > 2 ? atoi(argv[2]) : 0;
@@ -66,6 +78,7 @@ int main(int argc, char **argv)
         take_64k();
         take_16m();
         zeroed_1k();
+        aligned_1k();
         grown();
     }
     return 0;

@@ -17,29 +17,32 @@ fn taken_by(recording: &Recording, function: &str) -> u64 {
     recording.folded.count(|stack| stack.frames.last().is_some_and(|leaf| leaf == function))
 }
 
-/// Seven groups of 36 KiB fit into 252 KiB: `grown` goes on until 64 MiB are reached.
+const N_ROUNDS: u64 = 3;
+const ROUNDS_ARGUMENT: &str = "3";
+
+/// `grown` goes on in groups of 36 KiB until 64 MiB are reached.
 const GROWN_BYTES: u64 = (64 * MIB).div_ceil(36 << 10) * (36 << 10);
 
 #[test]
 fn what_each_function_allocates_is_estimated_from_16_bytes_to_16_mebibytes() -> Result<()> {
-    let options = ["--event", "alloc", "--interval", "4KiB", "--probe-budget", "1000"];
-    let recording = agent::record(command_args(&options, &paths::program("allocate")?, &[]))?;
-    // Three thousand samples or more: a standard deviation of at most 1.1 %.
+    let options = ["--event", "alloc", "--interval", "16KiB", "--probe-budget", "1000"];
+    let recording = agent::record(command_args(&options, &paths::program("allocate")?, &[ROUNDS_ARGUMENT]))?;
+    // Six thousand samples or more: a standard deviation of at most 1.3 %.
     for (function, expected) in [
         ("take_16", 32 * MIB),
         ("take_1k", 64 * MIB),
         ("take_64k", 128 * MIB),
         ("take_16m", 256 * MIB),
         ("zeroed_1k", 64 * MIB),
+        ("aligned_1k", 64 * MIB),
         ("grown", GROWN_BYTES),
     ] {
-        let found = taken_by(&recording, function);
+        let (found, expected) = (taken_by(&recording, function), N_ROUNDS * expected);
         let ratio = found as f64 / expected as f64;
         assert!((ratio - 1.0).abs() < 0.05, "{function}: {found}, not {expected}: {ratio:.3}\n{recording}");
     }
-    // Two million pieces of 16 bytes, and 198,656 others.
     let n_objects = recording.report.total("alloc_objects") as f64;
-    let expected = (2 * MIB + 2 * 65_536 + 2048 + 16 + GROWN_BYTES / (36 << 10) * 8) as f64;
+    let expected = (N_ROUNDS * (2 * MIB + 3 * 65_536 + 2048 + 16 + GROWN_BYTES / (36 << 10) * 8)) as f64;
     assert!((n_objects / expected - 1.0).abs() < 0.06, "{n_objects} objects, not {expected}\n{recording}");
     let report = &recording.report;
     let n_stacks = report.stacks.complete + report.stacks.truncated.values().sum::<u64>();

@@ -4,7 +4,7 @@
 mod functions;
 mod place;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 use crate::object::{Elf, Segments, symbols};
 
@@ -23,10 +23,21 @@ pub struct Probe {
     pub distance: u64,
     /// Where that is in the file.
     pub file_offset: u64,
+    /// How long the function is.
+    pub length_bytes: u64,
     /// Which arguments make the size.
     pub arguments: Arguments,
     /// The kernel has to run the instruction that is there out of line and stop again behind it.
     pub is_single_stepped: bool,
+}
+
+impl Probe {
+    /// Where the function is in its file.
+    #[must_use]
+    pub fn function_offsets(&self) -> Range<u64> {
+        let start = self.file_offset.saturating_sub(self.distance);
+        start..start.saturating_add(self.length_bytes)
+    }
 }
 
 /// The probes of a file; none if it defines no allocator.
@@ -62,6 +73,7 @@ pub fn probes(elf: &Elf<'_>) -> Vec<Probe> {
             function: name.clone(),
             distance,
             file_offset: file_offset + distance,
+            length_bytes: length,
             arguments: if calls { arguments.skipping_null() } else { arguments },
             is_single_stepped,
         });

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroU32,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -39,6 +40,8 @@ pub struct Probed {
 pub struct ProbingReport {
     /// Every kind of them.
     pub probed: Vec<Probed>,
+    /// The functions that they are on.
+    pub functions: Vec<(FileId, Range<u64>)>,
     /// Probes left out because they would have been single-stepped.
     pub left_out: Vec<(String, String)>,
     /// Attachments that the kernel refused, or that were one too many.
@@ -117,6 +120,8 @@ impl Probing {
                 let (slow, good): (Vec<Probe>, Vec<Probe>) =
                     found.into_iter().partition(|probe| probe.is_single_stepped);
                 self.report.left_out.extend(slow.into_iter().map(|probe| (path(), probe.function)));
+                let offsets = good.iter().map(|probe| (file, probe.function_offsets()));
+                self.report.functions.extend(offsets);
                 let good: Arc<[Probe]> = good.into();
                 self.files.insert(file, Arc::clone(&good));
                 good
@@ -167,6 +172,7 @@ impl Probing {
         }
     }
 
+    /// What became of them.
     pub(super) fn into_report(self, kernel: &Kernel) -> ProbingReport {
         let start = self.cost_at_start;
         let cost = kernel.cost().map(|cost| Cost {
