@@ -50,7 +50,7 @@ pub const RING_BYTES_PER_CPU: u32 = 256 << 10;
 /// The ring is not smaller than this, so that two CPUs have room for a late reader.
 pub const MIN_RING_BYTES: u32 = 1 << 20;
 
-/// Scratch spaces of a CPU for programs that can be preempted (40 KiB each): the first is that of programs which
+/// Slots of a CPU for programs that can be preempted (56 KiB each, cache and capture included): the first is that of programs which
 /// cannot, two more are for a thread and for one that preempted it. A third is turned away, and counted.
 pub const N_SLOTS: u32 = 3;
 

@@ -21,7 +21,12 @@ use aya_ebpf::{
 };
 use ebpf::walk::Walk;
 
-use super::{code::Cache, due::Countdowns, read::Memory, swap::swap};
+use super::{
+    code::Cache,
+    due::Countdowns,
+    read::Memory,
+    swap::{add, swap},
+};
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
@@ -65,10 +70,11 @@ static CAPTURE: PerCpuArray<Capture> = PerCpuArray::with_max_entries(1, 0);
 /// A piece of the memory for unwind tables: an array of one value, so that a block costs no second search.
 pub(super) type Piece = btf_maps::Array<TablePiece, 1, { BPF_F_MMAPABLE as usize }>;
 
-/// What does not fit on the 512-byte stack of a program. Slot 0 is used only by programs of perf events and tracepoints, which
-/// cannot interrupt each other on one CPU: the kernel counts them in `bpf_prog_active`, one for both kinds
-/// (`bpf_overflow_handler` in kernel/events/core.c, `trace_call_bpf` in kernel/trace/bpf_trace.c), and leaves out
-/// the second. Programs of uprobes can be preempted by another thread that runs into one: they claim a slot.
+/// What does not fit on the 512-byte stack of a program. Slot 0 is used only by programs of perf events and
+/// tracepoints, which cannot interrupt each other on one CPU: the kernel counts them in `bpf_prog_active`, one for
+/// both kinds (`bpf_overflow_handler` in kernel/events/core.c, `trace_call_bpf` in kernel/trace/bpf_trace.c), and
+/// leaves out the second. Programs of uprobes can be preempted by another thread that runs into one: they claim a
+/// slot, and with it the cache and the room for a capture that have its number.
 #[repr(C)]
 pub(super) struct Scratch {
     /// Whether the slot is claimed.
@@ -154,11 +160,11 @@ pub(super) fn capture(slot: u32) -> Option<&'static mut Capture> {
     Some(unsafe { &mut *capture })
 }
 
-/// Adds one to a counter of this CPU.
+/// Adds one to a counter of this CPU, which a program that preempts or interrupts this one may count in as well.
 #[inline(always)]
 pub(super) fn count(counter: Counter) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
         // SAFETY: a per-CPU value, checked above.
-        unsafe { *value += 1 };
+        add(unsafe { &mut *value }, 1);
     }
 }

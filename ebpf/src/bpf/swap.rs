@@ -1,4 +1,4 @@
-//! One word, read and written in one step.
+//! One word of a map, changed in one step.
 
 use core::arch::asm;
 
@@ -9,4 +9,11 @@ pub(super) fn swap(word: &mut u64, value: u64) -> u64 {
     // SAFETY: an aligned word of a live map value.
     unsafe { asm!("{1} = xchg_64({0} + 0, {1})", in(reg) word, inout(reg) swapped) };
     swapped
+}
+
+/// Adds to a word of a map.
+#[inline(always)]
+pub(super) fn add(word: &mut u64, value: u64) {
+    // SAFETY: as above.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) word, in(reg) value) };
 }
