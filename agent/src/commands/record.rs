@@ -1,5 +1,6 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
+mod comments;
 mod probes;
 
 use std::{
@@ -25,7 +26,7 @@ use crate::{
     debuginfod::{self, Debuginfod, Settings},
     kernel::{self, Source, probe},
     procfs::cgroup,
-    run::{self, Command, End, Options, Recording, Targets, shell_code},
+    run::{self, Command, Options, Recording, Targets, shell_code},
     send::file::Destination,
     symbolize::{self, Symbolizer},
 };
@@ -244,71 +245,13 @@ fn meta(recording: &Recording, command: String) -> Meta {
         first_stacks: Some(first_stacks(recording)),
         overhead: Some(overhead(recording)),
         unwind_tables: Some(unwind_tables(recording)),
-        comments: comments(recording),
+        comments: comments::comments(recording),
     }
 }
 
 /// Counters that stand for samples that are not in the profile.
 fn is_loss(counter: Counter) -> bool {
     matches!(counter, Counter::RingFull | Counter::SlotsBusy)
-}
-
-/// What happened besides, in sentences.
-fn comments(recording: &Recording) -> Vec<String> {
-    let mut comments = Vec::new();
-    if recording.end == End::TargetsEnded && recording.exit_status.is_none() {
-        comments.push(format!("every target had ended after {:.1} s", recording.duration.as_secs_f64()));
-    }
-    if recording.end == End::Stopped {
-        comments.push("ended early on request".to_owned());
-    }
-    for (counter, count) in &recording.counters {
-        if *count > 0 && *counter != Counter::Taken && !is_loss(*counter) {
-            comments.push(format!("{count} {}", counter.sentence()));
-        }
-    }
-    let losses = &recording.losses;
-    let cache = recording.usage.table_cache.unwrap_or_default();
-    for (count, sentence) in [
-        (
-            losses.process_events,
-            "process events that the kernel had no room for; processes were looked up again",
-        ),
-        (
-            losses.files_unopened,
-            "files that could not be opened: no names and no unwind table for their code",
-        ),
-        (
-            losses.tables_without_room,
-            "files had no room for their unwind tables, at least for a time (--table-memory)",
-        ),
-        (
-            losses.tables_evicted,
-            "unwind tables evicted to make room for others; such a file gets its table again when it is sampled",
-        ),
-        (cache.n_damaged, "damaged files in the cache of unwind tables: removed, and the tables built anew"),
-        (cache.n_unsaved, "unwind tables that could not be written to the cache"),
-        (
-            losses.tables_refused,
-            "files left by frame pointer: their unwind information is past a limit or unreadable \
-             (`agent unwind FILE` says why)",
-        ),
-        (losses.table_writes, "changes that the kernel's tables had no room for"),
-        (
-            assemble::n_frame_pointer_samples(&recording.aggregate),
-            "samples with code that has no unwind information: left by its frame pointer",
-        ),
-        (recording.n_walked_late, "samples in code too new for the kernel side: walked by the agent"),
-        (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
-    ] {
-        if count > 0 {
-            comments.push(format!("{count} {sentence}"));
-        }
-    }
-    if let Some(probing) = &recording.probing {
-        comments.extend(probes::comments(probing));
-    }
-    comments
 }
 
 fn first_stacks(recording: &Recording) -> FirstStacks {

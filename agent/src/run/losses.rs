@@ -9,7 +9,7 @@ pub struct Losses {
     pub unknown_process: u64,
     /// Records that could not be read.
     pub undecoded: u64,
-    /// Changes that the kernel's tables had no room for.
+    /// Changes of the kernel's tables that failed, for whatever reason but want of room for unwind tables.
     pub table_writes: u64,
     /// Files that could not be opened: their code has no names and no unwind table.
     pub files_unopened: u64,

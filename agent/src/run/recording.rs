@@ -7,7 +7,7 @@ use abi::counter::Counter;
 use super::{End, ExitStatus, FirstStacks, Losses, ProbingReport};
 use crate::{
     aggregate::Aggregate,
-    kernel::{Clock, Cost, Source},
+    kernel::{Clock, Cost, KernelError, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
     symbolize::JitProcess,
@@ -46,6 +46,8 @@ pub struct Recording {
     pub counters: Vec<(Counter, u64)>,
     /// Counted by the agent.
     pub losses: Losses,
+    /// Of changes to the kernel's tables that failed, why the first did.
+    pub first_table_error: Option<KernelError>,
     /// How soon stacks were whole.
     pub first_stacks: FirstStacks,
     /// Stacks that the kernel side could not walk, for code too new, and the agent did.

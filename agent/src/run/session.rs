@@ -1,5 +1,7 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
+mod table_writes;
+
 use std::{path::PathBuf, time::Duration};
 
 use abi::{
@@ -22,10 +24,10 @@ use crate::{
     decode::{self, ProcessEvent, Record},
     estimate::Estimate,
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
-    process::{FileId, ImageId, plan},
+    process::{FileId, ImageId},
     procfs::status,
     table_cache::TableCache,
-    table_op::{FileUnwinding, TableOp},
+    table_op::TableOp,
 };
 
 /// How often the list of targets is read again until it has stopped growing.
@@ -43,6 +45,7 @@ pub(super) struct Session {
     world: World,
     aggregate: Aggregate,
     losses: Losses,
+    first_table_error: Option<KernelError>,
     table_use: TableUse,
     beginnings: Beginnings,
     late: Late,
@@ -81,6 +84,7 @@ impl Session {
             world,
             aggregate: Aggregate::default(),
             losses: Losses::default(),
+            first_table_error: None,
             table_use: TableUse::default(),
             beginnings: Beginnings::default(),
             late: Late::default(),
@@ -194,47 +198,6 @@ impl Session {
         self.count_late(false);
     }
 
-    /// Writes to the kernel's tables whatever has changed, unwind tables first: a mapping makes its file be walked.
-    fn write_tables(&mut self, as_of_ns: u64) {
-        while let Some((file, unwinding)) = self.world.tables.next() {
-            if let Some(table) = &unwinding.table {
-                self.world.keep_functions(file, table);
-            }
-            self.losses.tables_refused += u64::from(unwinding.is_refused);
-            match self.write_unwind_table(file, unwinding) {
-                Ok(()) => self.table_use.written(file, as_of_ns),
-                Err(KernelError::NoTableRoom { .. }) => self.table_use.refused(file, as_of_ns),
-                Err(KernelError::TableTooLarge { .. }) => self.losses.tables_too_large += 1,
-                Err(_) => self.losses.table_writes += 1,
-            }
-        }
-        for op in plan::table_ops(&mut self.world.processes, as_of_ns) {
-            if self.kernel.apply(&op).is_err() {
-                self.losses.table_writes += 1;
-            }
-        }
-    }
-
-    /// Writes the unwind table of a file, in the place of colder ones if need be.
-    fn write_unwind_table(&mut self, file: FileId, unwinding: FileUnwinding) -> Result<(), KernelError> {
-        let table = unwinding.table.clone();
-        let op = TableOp::SetUnwindTable { file, unwinding };
-        match (self.kernel.apply(&op), table) {
-            (Err(KernelError::NoTableRoom { .. }), Some(table)) => {
-                let mapped = self.world.processes.mapped_files();
-                let last_uses_ns = self.aggregate.last_uses_ns();
-                let coldest_first =
-                    self.table_use.coldest_first(&mapped, &last_uses_ns, clock::monotonic_ns());
-                for evicted in self.kernel.make_table_room(&table, &coldest_first)? {
-                    self.table_use.evicted(evicted);
-                    self.losses.tables_evicted += 1;
-                }
-                self.kernel.apply(&op)
-            }
-            (result, _) => result,
-        }
-    }
-
     /// Ends sampling, reads what is left, and hands everything over. The kernel side is gone afterwards.
     pub(super) fn finish(
         mut self,
@@ -270,6 +233,7 @@ impl Session {
             source,
             aggregate,
             losses,
+            first_table_error,
             beginnings,
             late,
             start_unix_ns,
@@ -283,6 +247,7 @@ impl Session {
             jit,
             counters,
             losses,
+            first_table_error,
             first_stacks: beginnings.sum(),
             n_walked_late: late.n_walked,
             probing,
