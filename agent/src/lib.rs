@@ -1,8 +1,8 @@
 //! The agent: samples stacks of running processes from the kernel and turns them into profiles.
 //!
 //! A sample goes one way: [`kernel`] (bytes) -> [`decode`] -> [`process`] (which image, which file) ->
-//! [`late_walk`] (stacks in code that the kernel side did not know) -> [`aggregate`] (counted stacks) -> [`symbolize`] and [`assemble`] (named frames, a profile) -> `profile`'s
-//! encoders -> [`send`]. One arrow goes back: [`process::plan`] decides [`table_op::TableOp`]s, and [`kernel`]
+//! [`late_walk`] (stacks in code that the kernel side did not know) -> [`aggregate`] (counted stacks) -> [`symbolize`]
+//! and [`assemble`] (named frames, a profile) -> `profile`'s encoders -> [`send`]. One arrow goes back: [`process::plan`] decides [`table_op::TableOp`]s, and [`kernel`]
 //! writes them. [`run`] wires the stages; [`commands`] says what a user asked for.
 
 pub mod aggregate;

@@ -36,6 +36,15 @@ pub(super) struct Cached {
     rule: UnwindRule,
 }
 
+/// What is known of the mapping table of a process before its stack is walked.
+#[repr(C)]
+pub(super) struct KnownTable {
+    pub(super) tgid: u64,
+    /// [`NO_TABLE`], [`SMALL_TABLE`] or [`LARGE_TABLE`].
+    pub(super) kind: u64,
+    pub(super) header: MappingHeader,
+}
+
 /// The executable memory of a process, with a cache.
 pub(super) struct ProcessCode<'a> {
     tgid: u64,
@@ -58,7 +67,8 @@ impl<'a> ProcessCode<'a> {
     /// A table is known by its process and the moment it was written: no two have both. That of a forked child
     /// is a copy, and finds what its parent found.
     #[inline(always)]
-    pub(super) fn new(tgid: u64, kind: u64, header: &MappingHeader, cache: &'a mut Cache) -> Self {
+    pub(super) fn new(table: &KnownTable, cache: &'a mut Cache) -> Self {
+        let KnownTable { tgid, kind, header } = *table;
         let table_id = header.as_of_ns << 22 ^ u64::from(header.tgid);
         Self { tgid, kind, flags: header.flags, table_id, cache }
     }

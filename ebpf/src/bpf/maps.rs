@@ -22,7 +22,7 @@ use aya_ebpf::{
 use ebpf::walk::Walk;
 
 use super::{
-    code::Cache,
+    code::{Cache, KnownTable},
     due::Countdowns,
     read::Memory,
     swap::{add, swap},
@@ -83,6 +83,7 @@ pub(super) struct Scratch {
     pub(super) n_stacks: u64,
     pub(super) user: UserStack,
     pub(super) kernel: KernelStack,
+    pub(super) table: KnownTable,
     pub(super) walk: Walk,
     pub(super) memory: Memory,
 }
