@@ -2,37 +2,62 @@
 
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use abi::{event::Event, fault::Fault};
 use profile::{BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile};
 
 use crate::{
     aggregate::{Aggregate, Counted, Key, UserFrame},
-    process::{FileId, ImageId},
-    run::Recording,
-    symbolize::{Reason, Resolved, Symbol, Symbolizer},
+    kernel::Source,
+    object::ObjectFile,
+    process::{FileId, ImageId, Processes},
+    symbolize::{JitProcess, Reason, Resolved, Symbol, Symbolizer},
+    unwind::Functions,
 };
 
-/// Builds the profile of a recording, with the values of its source ([`values`]).
+/// What a profile is made from.
+#[derive(Clone, Copy)]
+pub struct Collected<'a> {
+    /// What was sampled.
+    pub source: Source,
+    /// Counted stacks.
+    pub aggregate: &'a Aggregate,
+    /// Processes, images, files.
+    pub processes: &'a Processes,
+    /// Files that were mapped.
+    pub objects: &'a HashMap<FileId, Arc<ObjectFile>>,
+    /// Where the functions of files are, by their unwind information.
+    pub functions: &'a HashMap<FileId, Functions>,
+    /// Where images that make code at run time describe it.
+    pub jit: &'a HashMap<ImageId, JitProcess>,
+    /// Functions of allocators that had a probe.
+    pub probed: &'a [(FileId, Range<u64>)],
+}
+
+/// Builds the profile of what was collected, with the values of its source ([`values`]).
 #[must_use]
-pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -> Profile {
-    let (types, weight_idx) = values::types(recording.source);
+pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta) -> Profile {
+    let (types, weight_idx) = values::types(collected.source);
     let mut profile = Profile::new(types, meta);
     profile.weigh_by(weight_idx);
-    let frames = Frames::resolve(&mut profile, recording, symbolizer);
+    let frames = Frames::resolve(&mut profile, collected, symbolizer);
     for (reason, n_frames) in &frames.nameless {
         profile.meta_mut().comments.push(format!("{n_frames} frames without a name: {reason}"));
     }
-    let aggregate = &recording.aggregate;
+    let aggregate = collected.aggregate;
     let mut all: Vec<(&Key, Counted)> = aggregate.counted().collect();
     all.sort_unstable_by_key(|(key, _)| *key);
     for (key, counted) in all {
-        let Some(image) = recording.processes.image(key.image) else { continue };
+        let Some(image) = collected.processes.image(key.image) else { continue };
         let process = profile.process(image.pid, &image.name);
         let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
         let counted =
-            if is_nested(recording, key) { Counted { n_events: 0.0, weight: 0, ..counted } } else { counted };
+            if is_nested(collected, key) { Counted { n_events: 0.0, weight: 0, ..counted } } else { counted };
         let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
         // Who allocates is who called the allocator, which itself is in every stack.
         if key.event == Event::ALLOCATED && path.len() > 1 {
@@ -40,21 +65,20 @@ pub fn profile(recording: &Recording, symbolizer: &mut Symbolizer, meta: Meta) -
         }
         let stack = profile.stack(path);
         // The profile was made with the types of these values, so it cannot refuse them.
-        let added = profile.add(stack, thread, &values::of(recording.source, key.event, counted));
+        let added = profile.add(stack, thread, &values::of(collected.source, key.event, counted));
         debug_assert!(added.is_ok(), "{added:?}");
     }
-    let remark = values::remark(&profile, recording.source);
+    let remark = values::remark(&profile, collected.source);
     profile.meta_mut().comments.extend(remark);
     profile
 }
 
 /// Whether an allocator was called by another that has a probe, too: what it gave is counted there.
-fn is_nested(recording: &Recording, key: &Key) -> bool {
-    let Some(probing) = recording.probing.as_ref() else { return false };
-    let stack = key.user.and_then(|index| recording.aggregate.user_stacks().get(index as usize));
+fn is_nested(collected: Collected<'_>, key: &Key) -> bool {
+    let stack = key.user.and_then(|index| collected.aggregate.user_stacks().get(index as usize));
     stack.into_iter().flat_map(|stack| stack.frames.iter().skip(1)).any(|frame| match frame {
         UserFrame::File { file, offset } => {
-            probing.functions.iter().any(|(of, offsets)| of == file && offsets.contains(offset))
+            collected.probed.iter().any(|(of, offsets)| of == file && offsets.contains(offset))
         }
         UserFrame::Jit { .. } | UserFrame::Unmapped { .. } => false,
     })
@@ -102,8 +126,8 @@ struct Frames {
 
 impl Frames {
     /// Names what occurs, each file's offsets in one go.
-    fn resolve(profile: &mut Profile, recording: &Recording, symbolizer: &mut Symbolizer) -> Self {
-        let Recording { aggregate, objects, functions, processes, jit, .. } = recording;
+    fn resolve(profile: &mut Profile, collected: Collected<'_>, symbolizer: &mut Symbolizer) -> Self {
+        let Collected { aggregate, objects, functions, processes, jit, .. } = collected;
         let mut frames = Self::default();
 
         for (file, offsets) in file_offsets(aggregate) {

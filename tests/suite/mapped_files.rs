@@ -26,17 +26,17 @@ struct Programs {
     _dir: tempfile::TempDir,
     /// Spins for a second, then in the library.
     program: PathBuf,
-    library: PathBuf,
+    shared_object: PathBuf,
 }
 
 /// Without frame pointers: only the tables of both files lead from the library's loop to `main`.
 fn programs() -> Result<Programs> {
     let dir = tempfile::tempdir()?;
-    let (program, library) = (dir.path().join("loaded"), dir.path().join("library.so"));
+    let (program, shared_object) = (dir.path().join("loaded"), dir.path().join("library.so"));
     let flags = ["-O2", "-fomit-frame-pointer"];
     paths::compile("suite/loaded.c", &[&flags[..], &["-ldl"]].concat(), &program)?;
-    paths::compile("suite/library.c", &[&flags[..], &["-shared", "-fPIC"]].concat(), &library)?;
-    Ok(Programs { _dir: dir, program, library })
+    paths::compile("suite/library.c", &[&flags[..], &["-shared", "-fPIC"]].concat(), &shared_object)?;
+    Ok(Programs { _dir: dir, program, shared_object })
 }
 
 /// The program, spinning in its library for a while.
@@ -61,7 +61,7 @@ fn check_whole(what: &str, recording: &Recording) {
 #[test]
 fn a_library_loaded_during_the_recording_is_walked_and_named() -> Result<()> {
     let it = programs()?;
-    let library = it.library.to_str().context("the path is text")?;
+    let library = it.shared_object.to_str().context("the path is text")?;
     let recording = agent::record(command_args(&RATE, &it.program, &[library, "1"]))?;
     check_whole("dlopen", &recording);
     let cut: u64 = recording.report.stacks.truncated.values().sum();
@@ -72,8 +72,8 @@ fn a_library_loaded_during_the_recording_is_walked_and_named() -> Result<()> {
 #[test]
 fn files_replaced_on_disk_before_the_recording_are_read_through_their_mappings() -> Result<()> {
     let it = programs()?;
-    let running = spinning(Command::new(&it.program).arg(&it.library).arg("20"))?;
-    for path in [&it.program, &it.library] {
+    let running = spinning(Command::new(&it.program).arg(&it.shared_object).arg("20"))?;
+    for path in [&it.program, &it.shared_object] {
         // A package manager puts a new file under the old name.
         let fresh = path.with_extension("fresh");
         fs::write(&fresh, "another file").context("cannot write")?;
@@ -81,7 +81,7 @@ fn files_replaced_on_disk_before_the_recording_are_read_through_their_mappings()
     }
     check_whole("replaced", &agent::record(pid_args(running.pid(), &RECORD))?);
     fs::remove_file(&it.program).context("cannot delete")?;
-    fs::remove_file(&it.library).context("cannot delete")?;
+    fs::remove_file(&it.shared_object).context("cannot delete")?;
     check_whole("deleted", &agent::record(pid_args(running.pid(), &RECORD))?);
     Ok(())
 }
@@ -113,10 +113,10 @@ fn a_target_in_another_mount_namespace_is_named_by_its_own_files() -> Result<()>
 fn a_file_cut_short_while_it_is_mapped_does_not_end_the_agent() -> Result<()> {
     let it = programs()?;
     // The file as the agent reads it: the target has a copy, so that it survives.
-    let running = spinning(Command::new(&it.program).arg(&it.library).arg("20"))?;
+    let running = spinning(Command::new(&it.program).arg(&it.shared_object).arg("20"))?;
     let recorder = Recorder::start(pid_args(running.pid(), &RECORD))?;
     for n_bytes in (0..16).rev() {
-        let file = fs::OpenOptions::new().write(true).open(&it.library).context("cannot open")?;
+        let file = fs::OpenOptions::new().write(true).open(&it.shared_object).context("cannot open")?;
         // Never below the pages of code that the target runs.
         file.set_len(16 * 1024 + n_bytes * 512).context("cannot cut")?;
         std::thread::sleep(Duration::from_millis(50));

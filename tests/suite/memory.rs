@@ -1,6 +1,6 @@
 //! What `agent memory` says of programs that grow in a known way, and of those that end, fork or are not ours.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tests::{
     wait,
 };
 
-use crate::support::target;
+use crate::support::{target, unprivileged_agent};
 
 const MIB: f64 = 1_048_576.0;
 const START: Duration = Duration::from_secs(5);
@@ -243,11 +243,7 @@ fn what_cannot_be_watched_is_refused_in_one_line_that_says_why() -> Result<()> {
 fn without_privileges_there_is_a_report_without_pss_that_says_what_would_help() -> Result<()> {
     let hot = target("hot321")?;
     let dir = tempfile::tempdir()?;
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-    let agent = dir.path().join("agent");
-    fs::copy(paths::agent()?, &agent)?;
-    let mut command = Command::new(paths::find("setpriv", "util-linux")?);
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&agent);
+    let mut command = unprivileged_agent(dir.path())?;
     command.args(["memory", "--report", "json", "-i", "100ms", "-d", "1s", "--pid", &hot.pid().to_string()]);
     let finished = Running::start(&mut command)?.finish(Duration::from_secs(10))?;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");

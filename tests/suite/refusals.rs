@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -16,7 +15,7 @@ use tests::{
     process::{Finished, Running},
 };
 
-use crate::support::{args, pid_args, target};
+use crate::support::{args, pid_args, target, unprivileged_agent};
 
 const AT_MOST: Duration = Duration::from_secs(10);
 
@@ -124,11 +123,8 @@ fn a_place_that_cannot_be_written_to_is_refused_before_anything_is_recorded() ->
 fn without_privileges_the_message_says_what_is_missing_and_how_to_get_it() -> Result<()> {
     let hot = target("hot321")?;
     let dir = tempfile::tempdir()?;
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-    let agent = dir.path().join("agent");
-    fs::copy(paths::agent()?, &agent)?;
-    let mut command = Command::new(paths::find("setpriv", "util-linux")?);
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&agent).arg("record");
+    let mut command = unprivileged_agent(dir.path())?;
+    command.arg("record");
     command.args(pid_args(hot.pid(), &["-o", "/dev/null", "--format", "folded", "-d", "60s"]));
     let before = Objects::all()?;
     let finished = Running::start(&mut command)?.finish(AT_MOST)?;

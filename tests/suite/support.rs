@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -27,6 +28,16 @@ pub(crate) fn copy(program: &str, dir: &Path, name: &str) -> Result<PathBuf> {
     let path = dir.join(name);
     fs::copy(paths::program(program)?, &path).with_context(|| format!("cannot copy {program}"))?;
     Ok(path)
+}
+
+/// The agent as a user without any privilege, copied to where that user can execute it.
+pub(crate) fn unprivileged_agent(dir: &Path) -> Result<Command> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    let agent = dir.join("agent");
+    fs::copy(paths::agent()?, &agent)?;
+    let mut command = Command::new(paths::find("setpriv", "util-linux")?);
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&agent);
+    Ok(command)
 }
 
 /// A process name with this test run in it.

@@ -106,7 +106,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
     let mut meta = meta(&recording, description);
     meta.comments.extend(no_cache);
-    let mut profile = assemble::profile(&recording, &mut symbolizer, meta);
+    let mut profile = assemble::profile(recording.collected(), &mut symbolizer, meta);
     fetching.finish_and_clear();
     if let Some(debuginfod) = symbolizer.debuginfod() {
         profile.meta_mut().comments.push(debuginfod.outcomes().to_string());

@@ -83,6 +83,12 @@ pub enum KernelError {
         /// What was wanted.
         n_bytes: usize,
     },
+    /// Files are numbered, and only so many have an unwind table.
+    #[error("only {limit} files can have an unwind table: record fewer processes (--pid, --comm, --cgroup)")]
+    TooManyFiles {
+        /// How many.
+        limit: u32,
+    },
     /// The memory of a map.
     #[error("cannot map the memory of `{map}`")]
     MapMemory {

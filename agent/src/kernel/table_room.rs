@@ -148,22 +148,11 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::{Move, TableRoom};
-    use crate::{
-        process::{FileId, FileKey, Files},
-        unwind::TableKey,
-    };
-
-    fn files<const N: usize>() -> [FileId; N] {
-        let mut files = Files::default();
-        std::array::from_fn(|i| {
-            let key = FileKey { device: (8, 1), inode: 1 + i as u64, label: Default::default() };
-            files.intern(key, "/x".as_ref()).expect("fits").0
-        })
-    }
+    use crate::{process::Files, unwind::TableKey};
 
     #[test]
     fn the_lowest_hole_is_taken_and_what_goes_leaves_one() {
-        let [a, b, c, d] = files();
+        let [a, b, c, d] = Files::numbered();
         let mut room = TableRoom::new(10);
         let places = [(a, 4), (b, 3), (c, 4), (d, 3)].map(|(file, n)| room.take(file, None, n));
         assert_eq!(places, [Some(0), Some(4), None, Some(7)], "{room:?}");
@@ -173,7 +162,7 @@ mod tests {
 
     #[test]
     fn victims_go_coldest_first_no_more_than_needed_and_none_when_all_are_not_enough() {
-        let [a, b, c, d] = files();
+        let [a, b, c, d] = Files::numbered();
         let mut room = TableRoom::new(10);
         for file in [a, b, c] {
             room.take(file, None, 3).expect("has room");
@@ -186,7 +175,7 @@ mod tests {
 
     #[test]
     fn files_made_from_the_same_share_a_table_that_stays_until_all_of_them_are_cold() {
-        let [a, b, c] = files();
+        let [a, b, c] = Files::numbered();
         let key = TableKey([7; 32]);
         let mut room = TableRoom::new(4);
         room.take(a, Some(key), 4).expect("has room");
@@ -200,7 +189,7 @@ mod tests {
 
     #[test]
     fn sliding_down_makes_one_hole_of_many() {
-        let [a, b, c, d] = files();
+        let [a, b, c, d] = Files::numbered();
         let mut room = TableRoom::new(9);
         let key = TableKey([7; 32]);
         for (file, key, n) in [(a, None, 2), (b, Some(key), 3), (c, None, 2), (d, None, 2)] {
@@ -222,7 +211,7 @@ mod tests {
         fn whatever_comes_and_goes_tables_never_overlap_and_blocks_are_never_lost(
             steps in proptest::collection::vec((0_usize..8, 1_u32..20, any::<bool>()), 1..80),
         ) {
-            let files = files::<8>();
+            let files = Files::numbered::<8>();
             let mut room = TableRoom::new(50);
             for (i, n_blocks, slides) in steps {
                 let file = files[i];

@@ -50,8 +50,10 @@ impl UnwindTables {
     /// Writes the table of a file, its state last. If there is no room now, the file stays pending; one for which there
     /// never will be is left by frame pointer, like one without a table.
     pub(super) fn set(&mut self, file: FileId, unwinding: &FileUnwinding) -> Result<(), KernelError> {
-        // Files past the array have no state either.
-        if file.get() >= MAX_UNWIND_FILES || self.room.has(file) {
+        if file.get() >= MAX_UNWIND_FILES {
+            return Err(KernelError::TooManyFiles { limit: MAX_UNWIND_FILES });
+        }
+        if self.room.has(file) {
             return Ok(());
         }
         let besides = if unwinding.keeps_frame_pointers { FILE_KEEPS_FRAME_POINTERS } else { 0 };

@@ -51,6 +51,16 @@ impl Files {
         Some((id, true))
     }
 
+    /// Files for tests that need no more of them than that they differ.
+    #[cfg(test)]
+    pub(crate) fn numbered<const N: usize>() -> [FileId; N] {
+        let mut files = Self::default();
+        std::array::from_fn(|i| {
+            let key = FileKey { device: (8, 1), inode: 1 + i as u64, label: Default::default() };
+            files.intern(key, "/x".as_ref()).expect("fits").0
+        })
+    }
+
     /// A file by the number under which it stands in a stack.
     #[must_use]
     pub fn by_number(&self, number: u32) -> Option<FileId> {

@@ -30,15 +30,24 @@ pub struct Mapping {
     pub backing: Backing,
 }
 
+/// Mappings of one image, at most: what a process can have unless the administrator says otherwise
+/// (`DEFAULT_MAX_MAP_COUNT` in the kernel's include/linux/mm.h). What a process unmaps is not reported, so one that
+/// maps code at ever new addresses would have no end.
+const MAX_MAPPINGS_OF_IMAGE: usize = 65_530;
+
 /// Executable mappings, sorted, never overlapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mappings(Vec<Mapping>);
 
 impl Mappings {
-    /// Adds a mapping. What it covers of older ones is gone: that is how the kernel maps, too.
-    pub fn insert(&mut self, new: Mapping) {
+    /// Adds a mapping. What it covers of older ones is gone: that is how the kernel maps, too. Gives `false` if there
+    /// are too many already.
+    pub fn insert(&mut self, new: Mapping) -> bool {
         if new.start >= new.end {
-            return;
+            return true;
+        }
+        if self.0.len() >= MAX_MAPPINGS_OF_IMAGE {
+            return false;
         }
         let first = self.0.partition_point(|old| old.end <= new.start);
         let last = self.0.partition_point(|old| old.start < new.end);
@@ -55,6 +64,7 @@ impl Mappings {
         pieces.push(new);
         pieces.sort_by_key(|piece| piece.start);
         self.0.splice(first..last, pieces);
+        true
     }
 
     /// The mapping that an address lies in.
@@ -105,7 +115,7 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backing, Mapping, Mappings};
+    use super::{Backing, MAX_MAPPINGS_OF_IMAGE, Mapping, Mappings};
 
     fn mappings(list: &[(u64, u64)]) -> Mappings {
         let mut mappings = Mappings::default();
@@ -133,6 +143,21 @@ mod tests {
                 assert_eq!(mapping.file_offset, mapping.start, "{case}: offsets move with the start");
             }
         }
+    }
+
+    #[test]
+    fn a_process_that_never_stops_mapping_code_is_not_followed_for_ever() {
+        let mut mappings = Mappings::default();
+        let mut insert = |i: u64| {
+            mappings.insert(Mapping {
+                start: i * 16,
+                end: i * 16 + 8,
+                file_offset: 0,
+                backing: Backing::Anonymous,
+            })
+        };
+        let n_taken = (0..MAX_MAPPINGS_OF_IMAGE as u64 + 10).filter(|i| insert(*i)).count();
+        assert_eq!((n_taken, mappings.as_slice().len()), (MAX_MAPPINGS_OF_IMAGE, MAX_MAPPINGS_OF_IMAGE));
     }
 
     #[test]

@@ -87,9 +87,16 @@ pub struct Processes {
     runtime_code: HashSet<ImageId>,
     /// Images that began a moment ago.
     fresh: Vec<Fresh>,
+    n_mappings_refused: u64,
 }
 
 impl Processes {
+    /// Mappings that an image had too many of.
+    #[must_use]
+    pub fn n_mappings_refused(&self) -> u64 {
+        self.n_mappings_refused
+    }
+
     /// An empty table.
     #[must_use]
     pub fn new(interest: Interest) -> Self {
@@ -321,7 +328,8 @@ impl Processes {
             effects.push(Effect::HoldRoot { image: id, pid });
         }
         let MappedRegion { start, end, file_offset, .. } = *region;
-        self.images[id.0 as usize].mappings.insert(Mapping { start, end, file_offset, backing });
+        let mapping = Mapping { start, end, file_offset, backing };
+        self.n_mappings_refused += u64::from(!self.images[id.0 as usize].mappings.insert(mapping));
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{
 /// Samples that may wait for the unwind table of a file; each holds up to 16 KiB. What is past it stays cut.
 const MAX_WAITING: usize = 1024;
 
+/// Stacks that may wait for their samples, which follow them at once unless the ring is full.
+const MAX_ARRIVED: usize = 1024;
+
 /// A sample, what its process had mapped at that moment, and the stack.
 pub(super) struct Waiting {
     pub(super) sample: Sample,
@@ -38,13 +41,20 @@ pub(super) struct Late {
     /// Arrived before their samples.
     captures: HashMap<u64, Capture>,
     waiting: Vec<Waiting>,
+    /// Stacks that waited too long for their samples.
+    pub(super) n_dropped: u64,
     /// Stacks walked by the agent.
     pub(super) n_walked: u64,
 }
 
 impl Late {
-    /// Takes in a stack; its sample follows it in the ring.
+    /// Takes in a stack; its sample follows it in the ring. Those whose samples were lost there (and are counted as
+    /// such) make room in the end.
     pub(super) fn add(&mut self, capture: Capture) {
+        if self.captures.len() >= MAX_ARRIVED {
+            self.n_dropped += self.captures.len() as u64;
+            self.captures.clear();
+        }
         self.captures.insert(capture.id, capture);
     }
 

@@ -21,6 +21,10 @@ pub struct Losses {
     pub tables_evicted: u64,
     /// Files whose unwind information is past a limit or cannot be read.
     pub tables_refused: u64,
+    /// Stacks that crossed unwalked and whose samples did not come, or not in time.
+    pub captures_dropped: u64,
+    /// Mappings of processes that have more than a process can have: code there is not known.
+    pub mappings_refused: u64,
     /// Samples that the kernel side counted and that neither came nor were counted as lost.
     pub unexplained: u64,
 }

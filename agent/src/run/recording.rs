@@ -7,6 +7,7 @@ use abi::counter::Counter;
 use super::{End, ExitStatus, FirstStacks, Losses, ProbingReport};
 use crate::{
     aggregate::Aggregate,
+    assemble::Collected,
     kernel::{Clock, Cost, KernelError, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
@@ -68,4 +69,20 @@ pub struct Recording {
     pub start_unix_ns: u64,
     /// Of the command that was run.
     pub exit_status: Option<ExitStatus>,
+}
+
+impl Recording {
+    /// The part of it that a profile is made from.
+    #[must_use]
+    pub fn collected(&self) -> Collected<'_> {
+        Collected {
+            source: self.source,
+            aggregate: &self.aggregate,
+            processes: &self.processes,
+            objects: &self.objects,
+            functions: &self.functions,
+            jit: &self.jit,
+            probed: self.probing.as_ref().map_or(&[], |probing| &probing.functions),
+        }
+    }
 }

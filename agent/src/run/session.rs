@@ -219,6 +219,8 @@ impl Session {
             + counted(Counter::SlotsBusy);
         self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
         self.losses.files_unopened = self.world.n_unopened;
+        self.losses.captures_dropped = self.late.n_dropped;
+        self.losses.mappings_refused = self.world.processes.n_mappings_refused();
         self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
         let usage = Usage {
             kernel: self.kernel.cost(),

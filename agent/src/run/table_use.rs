@@ -94,21 +94,13 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::{ASK_AGAIN_NS, TableUse};
-    use crate::process::{FileId, FileKey, Files};
+    use crate::process::Files;
 
     const S: u64 = 1_000_000_000;
 
-    fn files<const N: usize>() -> [FileId; N] {
-        let mut files = Files::default();
-        std::array::from_fn(|i| {
-            let key = FileKey { device: (8, 1), inode: 1 + i as u64, label: Default::default() };
-            files.intern(key, "/x".as_ref()).expect("fits").0
-        })
-    }
-
     #[test]
     fn unmapped_files_go_first_then_those_not_used_for_long_and_never_what_is_in_use() {
-        let [gone, never, old, older, busy, new] = files();
+        let [gone, never, old, older, busy, new] = Files::numbered();
         let mut tables = TableUse::default();
         for (file, written_s) in [(gone, 100), (never, 99), (old, 1), (older, 2), (busy, 91), (new, 100)] {
             tables.written(file, written_s * S);
@@ -120,7 +112,7 @@ mod tests {
 
     #[test]
     fn tables_in_use_take_turns() {
-        let [a, b] = files();
+        let [a, b] = Files::numbered();
         let mut tables = TableUse::default();
         tables.written(a, 10 * S);
         tables.written(b, 15 * S);
@@ -134,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_evicted_file_asks_once_and_a_refused_one_not_at_once() {
-        let [evicted, refused, other] = files();
+        let [evicted, refused, other] = Files::numbered();
         let mut tables = TableUse::default();
         tables.evicted(evicted);
         tables.refused(refused, S - ASK_AGAIN_NS);

@@ -53,6 +53,14 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
             assemble::n_frame_pointer_samples(&recording.aggregate),
             "samples with code that has no unwind information: left by its frame pointer",
         ),
+        (
+            losses.captures_dropped,
+            "stacks in code too new for the kernel side dropped: their samples were lost",
+        ),
+        (
+            losses.mappings_refused,
+            "mappings past what a process can have: code there is not known (it maps code and does not stop)",
+        ),
         (recording.n_walked_late, "samples in code too new for the kernel side: walked by the agent"),
         (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
     ] {
