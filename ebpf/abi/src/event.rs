@@ -19,4 +19,8 @@ impl Event {
     pub const RELEASED: Self = Self(4);
     /// An allocation. Weight: the bytes asked for, before they are scaled.
     pub const ALLOCATED: Self = Self(5);
+    /// What was allocated is given back. Weight: 0; `context` is its address, and it has no stack.
+    pub const FREED: Self = Self(6);
+    /// A request to a pool of the target. Weight: the bytes asked for, before they are scaled.
+    pub const POOLED: Self = Self(7);
 }
