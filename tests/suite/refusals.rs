@@ -57,6 +57,29 @@ fn unused_pid() -> Result<String> {
     Ok((limit + 1).to_string())
 }
 
+/// In a mount namespace of its own, so that this host keeps what it has.
+#[test]
+fn a_host_without_tracefs_gets_it_mounted() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let target = target("threads")?;
+    let script = "umount /sys/kernel/tracing; umount /sys/kernel/debug/tracing; ls /sys/kernel/tracing; exec \"$@\"";
+    let mut command = Command::new(paths::find("unshare", "util-linux")?);
+    command.current_dir(dir.path()).args(["--mount", "sh", "-c", script, "sh"]).arg(paths::agent()?).args([
+        "record",
+        "--duration",
+        "300ms",
+        "--output",
+        "x.folded",
+        "--pid",
+        &target.pid().to_string(),
+    ]);
+    let finished = Running::start(&mut command)?.finish(AT_MOST)?;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert!(!String::from_utf8_lossy(&finished.stdout).contains("events"), "it was mounted before: {finished:?}");
+    assert!(fs::metadata(dir.path().join("x.folded"))?.len() > 0, "{finished:?}");
+    Ok(())
+}
+
 #[test]
 fn wrong_arguments_are_refused_in_one_line_that_names_them_and_leave_nothing() -> Result<()> {
     let hot = target("hot321")?;

@@ -61,6 +61,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     };
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
+    kernel::mount_tracefs_if_missing();
     if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
         probe::first_missing_requirement()
     {

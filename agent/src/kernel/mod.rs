@@ -12,6 +12,7 @@ mod shared;
 mod sideband;
 mod table_room;
 mod tables;
+mod tracefs;
 mod tracepoint;
 mod unwind_tables;
 mod uprobe;
@@ -28,6 +29,7 @@ pub use attach::{Clock, Source, max_frequency_hz};
 pub use cost::Cost;
 pub use error::KernelError;
 pub use sideband::{RawProcessRecord, Sideband};
+pub use tracefs::mount_if_missing as mount_tracefs_if_missing;
 
 use crate::{process::FileId, table_op::TableOp, unwind::Table};
 

@@ -4,10 +4,7 @@
 
 use std::fs;
 
-use super::KernelError;
-
-/// Where tracefs is mounted by custom.
-pub(super) const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+use super::{KernelError, tracefs::TRACEFS};
 
 /// A field: the end of its declaration, its offset, its size in bytes.
 type Field = (&'static str, u32, u32);

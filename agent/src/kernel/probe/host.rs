@@ -9,7 +9,7 @@ use super::{
     surroundings::{Surroundings, read_number, read_text},
 };
 use crate::{
-    kernel::{max_frequency_hz, tracepoint::TRACEFS},
+    kernel::{max_frequency_hz, tracefs::TRACEFS},
     procfs::cgroup,
 };
 
@@ -95,7 +95,7 @@ pub(super) fn no_tracefs(question: Question, error: &io::Error, surroundings: &S
     if error.kind() == io::ErrorKind::PermissionDenied {
         question.refused(error, surroundings, surroundings.grant())
     } else if Path::new(TRACEFS[0]).is_dir() {
-        question.missing("tracefs is not mounted", format!("`mount -t tracefs none {}`", TRACEFS[0]))
+        question.missing("tracefs is not mounted", format!("`agent record` mounts it, as root; else `mount -t tracefs none {}`", TRACEFS[0]))
     } else {
         question.missing("no tracefs in this kernel", "boot a kernel built with CONFIG_FTRACE=y")
     }
