@@ -62,7 +62,8 @@ fn unused_pid() -> Result<String> {
 fn a_host_without_tracefs_gets_it_mounted() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let target = target("threads")?;
-    let script = "umount /sys/kernel/tracing; umount /sys/kernel/debug/tracing; ls /sys/kernel/tracing; exec \"$@\"";
+    let script =
+        "umount /sys/kernel/tracing; umount /sys/kernel/debug/tracing; ls /sys/kernel/tracing; exec \"$@\"";
     let mut command = Command::new(paths::find("unshare", "util-linux")?);
     command.current_dir(dir.path()).args(["--mount", "sh", "-c", script, "sh"]).arg(paths::agent()?).args([
         "record",
@@ -75,7 +76,10 @@ fn a_host_without_tracefs_gets_it_mounted() -> Result<()> {
     ]);
     let finished = Running::start(&mut command)?.finish(AT_MOST)?;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
-    assert!(!String::from_utf8_lossy(&finished.stdout).contains("events"), "it was mounted before: {finished:?}");
+    assert!(
+        !String::from_utf8_lossy(&finished.stdout).contains("events"),
+        "it was mounted before: {finished:?}"
+    );
     assert!(fs::metadata(dir.path().join("x.folded"))?.len() > 0, "{finished:?}");
     Ok(())
 }

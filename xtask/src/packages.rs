@@ -49,7 +49,10 @@ pub(crate) const PINGORA: [Package; 3] = [
 ];
 
 /// What measurements take besides what tests take: other profilers, more proxies.
-pub(crate) const BENCH: [Package; 8] = [
+pub(crate) const BENCH: [Package; 11] = [
+    ("bpfcc-tools", "memleak, which probes every call of the allocator"),
+    ("heaptrack", "a profiler of the heap that works inside the target"),
+    ("gdb", "puts heaptrack into a process that runs"),
     ("linux-perf", "a profiler that copies stacks"),
     ("bpftrace", "a profiler that has the kernel walk frame pointers"),
     ("varnish", "a cache in front of a server"),

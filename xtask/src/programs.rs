@@ -86,6 +86,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "grower", source: "grower.c", flags: &NO_FRAME_POINTERS },
     Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
     Program { name: "allocate", source: "allocate.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "churn", source: "churn.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];

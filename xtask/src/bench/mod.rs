@@ -13,6 +13,7 @@ mod loading;
 mod machine;
 mod markers;
 mod median;
+mod memory_tools;
 pub(crate) mod nginx;
 mod peers;
 mod profiler;
@@ -66,7 +67,7 @@ struct Measurement {
     table: fn(&Workspace, &Plan) -> Result<String>,
 }
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     Measurement { name: "kernel-cost", table: kernel_cost::table },
     Measurement { name: "recording-nginx", table: recording::table },
     Measurement { name: "programs", table: loading::table },
@@ -74,6 +75,7 @@ const MEASUREMENTS: [Measurement; 7] = [
     Measurement { name: "peers", table: peers::table },
     Measurement { name: "proxies", table: proxies::table },
     Measurement { name: "whole-host", table: whole_host::table },
+    Measurement { name: "memory-tools", table: memory_tools::table },
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {

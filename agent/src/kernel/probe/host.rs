@@ -95,7 +95,10 @@ pub(super) fn no_tracefs(question: Question, error: &io::Error, surroundings: &S
     if error.kind() == io::ErrorKind::PermissionDenied {
         question.refused(error, surroundings, surroundings.grant())
     } else if Path::new(TRACEFS[0]).is_dir() {
-        question.missing("tracefs is not mounted", format!("`agent record` mounts it, as root; else `mount -t tracefs none {}`", TRACEFS[0]))
+        question.missing(
+            "tracefs is not mounted",
+            format!("`agent record` mounts it, as root; else `mount -t tracefs none {}`", TRACEFS[0]),
+        )
     } else {
         question.missing("no tracefs in this kernel", "boot a kernel built with CONFIG_FTRACE=y")
     }
