@@ -102,6 +102,10 @@ pub fn load_or_build(
         source = Source::Cache;
         Some(table)
     })?;
+    // What is in the cache has a name. It was there, and was not all that this file has.
+    if table.key.is_none() {
+        source = Source::Built;
+    }
     if let (Some(cache), Source::Built) = (cache, source) {
         cache.save(&table);
     }

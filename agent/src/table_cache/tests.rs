@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{CacheCounts, CacheError, LIMIT_BYTES, TableCache};
+use super::{CacheCounts, CacheError, LIMIT_BYTES, Source, TableCache, load_or_build};
 use crate::{
     object::ObjectFile,
     unwind::{Table, TableKey, build, stored},
@@ -152,4 +152,59 @@ fn above_the_limit_the_oldest_go_and_what_is_not_ours_stays() {
     let is_there = [1, 2, 3, 4].map(|number| cache.load(TableKey([number; 32])).is_some());
     assert_eq!(is_there, [true, false, false, true], "{:?}", names(&path));
     assert!(path.join("notes.txt").exists());
+}
+
+/// The file with a function in assembly, `push %rbx; pop %rbx; ret`, where nothing describes it, and with or without
+/// the symbol of it.
+fn with_assembly(has_symbol: bool) -> ObjectFile {
+    const AT: usize = 0x118;
+    let mut bytes = fs::read(FORMS).expect("reads");
+    bytes[AT..AT + 3].copy_from_slice(&[0x53, 0x5b, 0xc3]);
+    let number = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("header")) as usize;
+    let mut headers = bytes[number(40)..].to_vec();
+    let names_at = bytes.len();
+    let name_of_symbols = 0x1b_u32; // behind those that there are
+    let names = [&bytes[0x3d0..0x3eb], b".symtab\0"].concat();
+    headers[3 * 64 + 24..][..8].copy_from_slice(&(names_at as u64).to_le_bytes());
+    headers[3 * 64 + 32..][..8].copy_from_slice(&(names.len() as u64).to_le_bytes());
+    bytes.extend(&names);
+
+    let mut symbol = [0; 24];
+    (symbol[4], symbol[6]) = (2, 1); // a function, in the first section
+    symbol[8..16].copy_from_slice(&(0x40_0000 + AT as u64).to_le_bytes());
+    symbol[16..].copy_from_slice(&3_u64.to_le_bytes());
+    let mut header = [0; 64];
+    header[..4].copy_from_slice(&name_of_symbols.to_le_bytes());
+    header[4] = 2;
+    header[24..32].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+    header[32..40].copy_from_slice(&(if has_symbol { 24_u64 } else { 0 }).to_le_bytes());
+    bytes.extend(symbol);
+
+    let headers_at = bytes.len() as u64;
+    bytes.extend(headers);
+    bytes.extend(header);
+    bytes[40..48].copy_from_slice(&headers_at.to_le_bytes());
+    bytes[60] = 5;
+    let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+    std::io::Write::write_all(&mut file, &bytes).expect("writes");
+    ObjectFile::open(file.path()).expect("opens")
+}
+
+#[test]
+fn a_stripped_copy_in_the_cache_does_not_take_the_rows_of_assembly_from_a_file_with_symbols() {
+    let (_dir, path) = directory();
+    let cache = open(&path);
+    let (stripped, _) = load_or_build(&with_assembly(false), Some(&cache)).expect("has a table");
+    assert_eq!(cache.counts().n_saved, 1, "{:?}", stripped.key);
+
+    let whole = with_assembly(true);
+    let built = build(&whole).expect("has a table");
+    assert!(built.key.is_none() && built.n_rows > stripped.n_rows, "{} rows", built.n_rows);
+    let (seen, source) = load_or_build(&whole, Some(&cache)).expect("has a table");
+    assert!(seen == built, "{} rows, not {}", seen.n_rows, built.n_rows);
+    assert_eq!(source, Source::Built);
+
+    let (seen, source) = load_or_build(&with_assembly(false), Some(&cache)).expect("has a table");
+    assert!(seen == stripped, "{} rows, not {}", seen.n_rows, stripped.n_rows);
+    assert_eq!(source, Source::Cache);
 }

@@ -8,7 +8,7 @@ pub(super) mod height;
 
 use ::object::elf;
 
-use super::{CodeSegment, Row, Rows};
+use super::{CodeSegment, Row, Rows, Table};
 use crate::object::{Elf, read_bytes};
 use abi::unwind::{MAX_ROWS_PER_FILE, MAX_RULES_PER_FILE, RULE_NONE, UnwindRule};
 
@@ -23,38 +23,60 @@ const MAX_FUNCTION_BYTES: u64 = 64 << 10;
 /// Bytes of such functions that are gone through in one file. Those of nettle and GMP together have 200 KiB.
 const MAX_WORK_BYTES: u64 = 4 << 20;
 
+/// A function that no call frame information describes, followed.
+struct Followed {
+    start: u32,
+    end: u32,
+    steps: Vec<height::Step>,
+}
+
 /// Adds rows for the functions of the file that have symbols and no rows yet; says whether there were any.
 pub(super) fn add(elf: &Elf<'_>, code: &[CodeSegment], rows: &mut Rows) -> bool {
+    let found = followed(elf, code, |start, size_bytes| is_undescribed(start, size_bytes, rows));
+    let mut added = Vec::new();
+    for Followed { start, end, steps } in &found {
+        added.extend(steps.iter().map(|step| Row {
+            file_offset: start.saturating_add(step.offset),
+            rule: step.rule.map_or(RULE_NONE.into(), |rule| number_of(rule, &mut rows.rules)),
+        }));
+        added.push(Row { file_offset: *end, rule: RULE_NONE.into() });
+    }
+    merge(&mut rows.rows, added.into_iter());
+    !found.is_empty()
+}
+
+/// Whether this file has such functions where a table made without them has none: a file with the same call frame
+/// information need not have the same symbols, nor the same assembly.
+pub(super) fn would_add(elf: &Elf<'_>, code: &[CodeSegment], table: &Table) -> bool {
+    let is_undescribed = |start, size_bytes| !table.functions.overlap(start, size_bytes);
+    !followed(elf, code, is_undescribed).is_empty()
+}
+
+fn followed(elf: &Elf<'_>, code: &[CodeSegment], is_undescribed: impl Fn(u32, u64) -> bool) -> Vec<Followed> {
     let mut work_bytes = 0_u64;
-    let mut found: Vec<(u32, Vec<Row>)> = Vec::new();
-    for (start, size_bytes) in undescribed(elf, code, rows) {
+    let mut found: Vec<Followed> = Vec::new();
+    for (start, size_bytes) in undescribed(elf, code, is_undescribed) {
         work_bytes = work_bytes.saturating_add(size_bytes);
         if work_bytes > MAX_WORK_BYTES {
             break;
         }
-        let past_last = found.last().and_then(|(_, rows)| rows.last()).map_or(0, |row| row.file_offset);
         let Ok(bytes) = read_bytes(elf.file(), start.into(), size_bytes, MAX_FUNCTION_BYTES) else {
             continue;
         };
+        let past_last = found.last().map_or(0, |function| function.end);
         let Some(steps) = height::of_function(&bytes).filter(|_| start >= past_last) else { continue };
-        let mut own: Vec<Row> = steps
-            .iter()
-            .map(|step| Row {
-                file_offset: start.saturating_add(step.offset),
-                rule: step.rule.map_or(RULE_NONE.into(), |rule| number_of(rule, &mut rows.rules)),
-            })
-            .collect();
         let end = start.saturating_add(u32::try_from(size_bytes).unwrap_or(u32::MAX));
-        own.push(Row { file_offset: end, rule: RULE_NONE.into() });
-        found.push((start, own));
+        found.push(Followed { start, end, steps });
     }
-    let has_found = !found.is_empty();
-    merge(&mut rows.rows, found.into_iter().flat_map(|(_, rows)| rows));
-    has_found
+    found
 }
 
 /// Start in the file and size of the functions, sorted, each once.
-fn undescribed(elf: &Elf<'_>, code: &[CodeSegment], rows: &Rows) -> Vec<(u32, u64)> {
+fn undescribed(
+    elf: &Elf<'_>,
+    code: &[CodeSegment],
+    is_undescribed: impl Fn(u32, u64) -> bool,
+) -> Vec<(u32, u64)> {
     let mut functions = Vec::new();
     for name in [".dynsym", ".symtab"] {
         let Some(section) = elf.section(name) else { continue };
@@ -62,7 +84,7 @@ fn undescribed(elf: &Elf<'_>, code: &[CodeSegment], rows: &Rows) -> Vec<(u32, u6
         for symbol in bytes.chunks_exact(SYMBOL_BYTES) {
             let Some((svma, size_bytes)) = function(symbol) else { continue };
             let Some(start) = place(svma, size_bytes, code) else { continue };
-            if is_undescribed(start, size_bytes, rows) {
+            if is_undescribed(start, size_bytes) {
                 functions.push((start, size_bytes));
             }
         }

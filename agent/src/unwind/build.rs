@@ -23,7 +23,8 @@ pub fn build(object: &ObjectFile) -> Result<Table, UnwindError> {
     build_or(object, |_| None)
 }
 
-/// The same, unless `known` has the table already.
+/// The same, unless `known` has the table already, and all of it: a file that has more symbols than the one that
+/// the table was made from may have rows that come from instructions, too. Such a table has no name.
 pub fn build_or(
     object: &ObjectFile,
     mut known: impl FnMut(TableKey) -> Option<Table>,
@@ -55,7 +56,8 @@ pub fn build_or(
             // A name says what a table is made from; what Go's own table adds is not in it.
             if go.is_none() {
                 key = Some(TableKey::of(&section, &code, entry));
-                if let Some(table) = key.and_then(&mut known) {
+                let table = key.and_then(&mut known);
+                if let Some(table) = table.filter(|table| !assembly::would_add(&elf, &code, table)) {
                     return Ok(table);
                 }
             }

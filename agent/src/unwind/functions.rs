@@ -23,6 +23,14 @@ impl Functions {
             self.0.get(self.0.partition_point(|function| function.start <= offset).checked_sub(1)?)?;
         (offset < function.end).then_some(function.start.into())
     }
+
+    /// Whether any byte of a piece of code lies in a function.
+    pub(super) fn overlap(&self, start: u32, size_bytes: u64) -> bool {
+        let end = u64::from(start).saturating_add(size_bytes);
+        // Where functions overlap, the one that starts last decides.
+        let last = self.0.partition_point(|function| u64::from(function.start) < end).checked_sub(1);
+        last.and_then(|last| self.0.get(last)).is_some_and(|function| function.end > start)
+    }
 }
 
 #[cfg(test)]
@@ -35,5 +43,13 @@ mod tests {
         let starts = [9, 10, 19, 20, 25, 30, 39, 40, 1 << 40].map(|offset| functions.start_of(offset));
         let expected = [None, Some(10), Some(10), Some(20), None, Some(30), Some(30), None, None];
         assert_eq!(starts, expected);
+    }
+
+    #[test]
+    fn a_piece_of_code_overlaps_what_it_shares_a_byte_with() {
+        let functions = Functions::new([10..20, 20..25, 30..40]);
+        let seen = [(0, 10), (0, 11), (25, 5), (24, 1), (28, 100), (40, u64::MAX), (50, 1)]
+            .map(|(start, size_bytes)| functions.overlap(start, size_bytes));
+        assert_eq!(seen, [false, true, false, true, true, false, false]);
     }
 }
