@@ -29,6 +29,8 @@ pub const LIMIT_BYTES: u64 = 512 << 20;
 /// Largest table that is kept, in bytes.
 const MAX_TABLE_BYTES: u64 = 64 << 20;
 const ENDING: &str = "table";
+/// Of a key, as it is shown.
+const KEY_DIGITS: usize = 2 * size_of::<TableKey>();
 /// Of files that are being written.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -271,10 +273,14 @@ impl TableCache {
     }
 }
 
-/// Whether a file has a name that we give.
+/// Whether a file has a name that we give: what else is in the directory is somebody's.
 fn is_ours(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == ENDING)
-        || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()))
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let is_key = |stem: &str| {
+        stem.len() == KEY_DIGITS && stem.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    name.starts_with(UNFINISHED)
+        || name.strip_suffix(ENDING).and_then(|name| name.strip_suffix('.')).is_some_and(is_key)
 }
 
 #[cfg(test)]

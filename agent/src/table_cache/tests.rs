@@ -138,7 +138,12 @@ fn above_the_limit_the_oldest_go_and_what_is_not_ours_stays() {
     let (_dir, path) = directory();
     let size_bytes = stored::to_bytes(&table(), key(&table())).len() as u64;
     let cache = TableCache::open(&path, size_bytes * 3 + 100).expect("opens");
-    fs::write(path.join("notes.txt"), "of somebody").expect("writes");
+    let foreign = ["notes.txt", "customers.table", &format!("{}x.table", "a".repeat(63))];
+    for name in foreign {
+        fs::write(path.join(name), vec![b'x'; 1000]).expect("writes");
+        let file = fs::File::options().write(true).open(path.join(name)).expect("opens");
+        file.set_modified(SystemTime::now() - Duration::from_secs(1000)).expect("changes its time");
+    }
     for number in 1..=3 {
         cache.save(&another(number));
         let file = path.join(format!("{}.table", TableKey([number; 32])));
@@ -151,7 +156,7 @@ fn above_the_limit_the_oldest_go_and_what_is_not_ours_stays() {
     cache.save(&another(4));
     let is_there = [1, 2, 3, 4].map(|number| cache.load(TableKey([number; 32])).is_some());
     assert_eq!(is_there, [true, false, false, true], "{:?}", names(&path));
-    assert!(path.join("notes.txt").exists());
+    assert!(foreign.iter().all(|name| path.join(name).exists()), "{:?}", names(&path));
 }
 
 /// The file with a function in assembly, `push %rbx; pop %rbx; ret`, where nothing describes it, and with or without
