@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use abi::unwind::{
-    CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, RBP, RBP_AT_CFA, RBP_SAME, RSP, SIGNAL_FRAME,
+    CFA_REGISTER, CFA_ROOT, CFA_SIGNAL, MAX_ROWS_PER_FILE, RBP, RBP_AT_CFA, RBP_SAME, RSP, SIGNAL_FRAME,
     SIGNAL_REGISTER_OFFSETS, UnwindRule,
 };
 
@@ -59,6 +59,10 @@ fn add_steps(gathered: &mut Gathered, function: &GoFunction<'_>, start: u32, end
     let mut at = start;
     let mut saved = None;
     for step in steps {
+        // More than any table can hold: the end of the function says so.
+        if gathered.n_run > MAX_ROWS_PER_FILE {
+            return;
+        }
         gathered.n_run = gathered.n_run.saturating_add(1);
         let frame = |rbp, rbp_offset| rule(step.frame_bytes, registers | rbp, rbp_offset);
         if step.frame_bytes > 0 {
