@@ -41,13 +41,10 @@ pub struct Mappings(Vec<Mapping>);
 
 impl Mappings {
     /// Adds a mapping. What it covers of older ones is gone: that is how the kernel maps, too. Gives `false` if there
-    /// are too many already.
+    /// are too many already: then nothing is known of that place, rather than what was there before.
     pub fn insert(&mut self, new: Mapping) -> bool {
         if new.start >= new.end {
             return true;
-        }
-        if self.0.len() >= MAX_MAPPINGS_OF_IMAGE {
-            return false;
         }
         let first = self.0.partition_point(|old| old.end <= new.start);
         let last = self.0.partition_point(|old| old.start < new.end);
@@ -61,10 +58,17 @@ impl Mappings {
                 pieces.push(Mapping { start: new.end, file_offset, ..*old });
             }
         }
-        pieces.push(new);
+        let n_covered = last.saturating_sub(first);
+        let has_room = self.0.len() - n_covered + pieces.len() < MAX_MAPPINGS_OF_IMAGE;
+        if has_room {
+            pieces.push(new);
+        } else {
+            // A mapping that was cut in two is one more, too.
+            pieces.truncate(n_covered);
+        }
         pieces.sort_by_key(|piece| piece.start);
         self.0.splice(first..last, pieces);
-        true
+        has_room
     }
 
     /// The mapping that an address lies in.
@@ -158,6 +162,23 @@ mod tests {
         };
         let n_taken = (0..MAX_MAPPINGS_OF_IMAGE as u64 + 10).filter(|i| insert(*i)).count();
         assert_eq!((n_taken, mappings.as_slice().len()), (MAX_MAPPINGS_OF_IMAGE, MAX_MAPPINGS_OF_IMAGE));
+    }
+
+    #[test]
+    fn past_the_bound_a_new_mapping_takes_the_place_of_an_old_one_or_leaves_nothing_there() {
+        let range = |i: u64| (i * 64, i * 64 + 32);
+        let all: Vec<_> = (0..MAX_MAPPINGS_OF_IMAGE as u64).map(range).collect();
+        let mut mappings = mappings(&all);
+        let mapping = |start, end| Mapping { start, end, file_offset: 7, backing: Backing::Anonymous };
+        let found = |mappings: &Mappings, address| mappings.find(address).map(|it| it.file_offset);
+
+        assert!(mappings.insert(mapping(64, 96)), "in the place of another");
+        assert_eq!(found(&mappings, 70), Some(7));
+        // One would be three.
+        assert!(!mappings.insert(mapping(136, 144)));
+        let seen = [130, 140, 150].map(|address| found(&mappings, address));
+        assert_eq!(seen, [Some(128), None, None]);
+        assert_eq!(mappings.as_slice().len(), MAX_MAPPINGS_OF_IMAGE);
     }
 
     #[test]
