@@ -109,12 +109,20 @@ impl UnwindTables {
         let mut room = self.room.clone();
         evicted.iter().for_each(|file| room.remove(*file));
         let moves = if room.hole(n_blocks).is_some() { Vec::new() } else { room.slide_down() };
-        evicted.iter().for_each(|file| self.set_state(*file, FILE_PENDING));
+        let evicted_states: Vec<u32> =
+            evicted.iter().map(|file| self.swap_state(*file, FILE_PENDING)).collect();
         let states: Vec<Vec<u32>> = moves
             .iter()
             .map(|it| it.files.iter().map(|file| self.swap_state(*file, FILE_PENDING)).collect())
             .collect();
-        self.pieces.wait_for_programs()?;
+        if let Err(error) = self.pieces.wait_for_programs() {
+            // Nothing has moved: every table is where it was, and is used on.
+            evicted.iter().zip(evicted_states).for_each(|(file, state)| self.set_state(*file, state));
+            for (it, states) in moves.iter().zip(states) {
+                it.files.iter().zip(states).for_each(|(file, state)| self.set_state(*file, state));
+            }
+            return Err(error);
+        }
         self.room = room;
         for (it, states) in moves.iter().zip(states) {
             self.pieces.shift(it.from, it.to, it.n_blocks);
