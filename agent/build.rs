@@ -30,10 +30,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Over the code of unwind tables, their layout, and the versions of the packages that they are made with.
 fn hash_of_unwinding(root: &Path, unwind: &Path) -> Result<String, Box<dyn Error>> {
     let mut inputs = vec![root.join("ebpf/abi/src/unwind.rs"), root.join("Cargo.lock")];
-    for entry in fs::read_dir(unwind)? {
-        inputs.push(entry?.path());
+    let mut directories = vec![unwind.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_file() {
+                inputs.push(path);
+            } else if path.file_name().is_some_and(|name| name != "tests") {
+                directories.push(path);
+            }
+        }
     }
-    inputs.retain(|path| path.is_file());
     inputs.sort();
     let mut hashes = String::new();
     for input in inputs {
