@@ -6,12 +6,19 @@ mod bpf;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
+    use core::ffi::c_void;
+
     use aya_ebpf::{
-        macros::{perf_event, raw_tracepoint, tracepoint, uprobe},
-        programs::{PerfEventContext, ProbeContext, RawTracePointContext, TracePointContext},
+        macros::{perf_event, raw_tracepoint, tracepoint, uprobe, uretprobe},
+        programs::{
+            PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext,
+        },
     };
 
     use crate::bpf::{alloc, cpu, follow, resident};
+
+    /// From a session's entry: its return is left alone.
+    const ENTRY_ONLY: u32 = 1;
 
     /// One CPU sample.
     #[perf_event]
@@ -32,6 +39,24 @@ mod programs {
     pub(crate) fn brazier_alloc(ctx: ProbeContext) -> u32 {
         alloc::requested(&ctx);
         0
+    }
+
+    /// An allocator returns.
+    #[uretprobe]
+    pub(crate) fn brazier_allocated(_ctx: RetProbeContext) -> u32 {
+        0
+    }
+
+    /// The two above in a session, which is run at the return as well where it gave 0 at the entry. Without the macro,
+    /// which would have it give 0 always.
+    #[unsafe(link_section = "uprobe")]
+    #[unsafe(no_mangle)]
+    extern "C" fn brazier_heap(ctx: *mut c_void) -> u32 {
+        let ctx = ProbeContext::new(ctx);
+        if alloc::is_entry(&ctx) {
+            alloc::requested(&ctx);
+        }
+        ENTRY_ONLY
     }
 
     /// `task:task_newtask`: a target's child is a target before it runs.

@@ -41,7 +41,7 @@ mod units;
 pub use frames::{
     AddressRange, BuildId, Frame, FrameHandle, FrameKind, KERNEL_MAPPING, Mapping, MappingHandle, Source,
 };
-pub use meta::{FirstStacks, Loss, Meta, Overhead, Truncation, UnwindTables};
+pub use meta::{FirstStacks, Loss, Meta, Overhead, ProbeUse, Probes, Truncation, UnwindTables};
 pub use model::Profile;
 pub use report::{Report, ReportProcess, ReportStacks, ReportThread, ReportTop, ReportTotal, ReportValue};
 pub use report_text::{TextStyle, write_text};

@@ -29,6 +29,8 @@ pub struct Meta {
     pub overhead: Option<Overhead>,
     /// What became of unwind tables; None if nobody counted.
     pub unwind_tables: Option<UnwindTables>,
+    /// What was put into the targets; None if nothing is, for what was sampled.
+    pub probes: Option<Probes>,
     /// Free text for the reader.
     pub comments: Vec<String>,
 }
@@ -106,4 +108,40 @@ pub struct UnwindTables {
     pub cache_files_damaged: u64,
     /// Tables that could not be written there.
     pub tables_not_cached: u64,
+}
+
+/// What was put into processes to see their allocations.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Probes {
+    /// How much of the run they were in place and counted, in percent.
+    pub on_percent: f64,
+    /// How often they were put in.
+    pub times_on: u64,
+    /// All of a file in a process are put in and taken out at once.
+    pub at_once: bool,
+    /// What a hit costs the thread that runs into a probe, in nanoseconds, as measured at the start.
+    pub hit_ns: f64,
+    /// Probes that the kernel refused, over all processes.
+    pub refused: u64,
+    /// Each of them, those hit most often first.
+    pub each: Vec<ProbeUse>,
+}
+
+/// A probe, in all processes that have it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ProbeUse {
+    /// The function that it is in.
+    pub function: String,
+    /// How many bytes behind the start of the function.
+    pub offset: u64,
+    /// The file that the function is in.
+    pub file: String,
+    /// Processes that have or had it.
+    pub processes: u64,
+    /// How often it was run into; None for those past what is counted one by one.
+    pub hits: Option<u64>,
+    /// The same, by the second of the whole run.
+    pub hits_per_second: Option<f64>,
+    /// What these hits cost the targets, over the whole run, 100 being one core. Samples are not in it.
+    pub cpu_percent: Option<f64>,
 }

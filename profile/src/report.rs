@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     frames::FrameKind,
     hotspots,
-    meta::{FirstStacks, Overhead, UnwindTables},
+    meta::{FirstStacks, Overhead, Probes, UnwindTables},
     model::Profile,
     strings::UNKNOWN,
     units::percent,
@@ -34,6 +34,8 @@ pub struct Report {
     pub first_stacks: FirstStacks,
     pub overhead: Overhead,
     pub unwind_tables: Option<UnwindTables>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     pub totals: Vec<ReportTotal>,
     pub value: ReportValue,
     pub functions: usize,
@@ -163,6 +165,7 @@ impl Report {
             first_stacks: meta.first_stacks.unwrap_or_default(),
             overhead: meta.overhead.unwrap_or_default(),
             unwind_tables: meta.unwind_tables,
+            probes: meta.probes.clone(),
             value: totals.get(weight_idx).map_or_else(
                 || ReportValue { kind: UNKNOWN.into(), unit: UNKNOWN.into() },
                 |total| ReportValue { kind: total.kind.clone(), unit: total.unit.clone() },

@@ -246,6 +246,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
         first_stacks: Some(first_stacks(recording)),
         overhead: Some(overhead(recording)),
         unwind_tables: Some(unwind_tables(recording)),
+        probes: recording.probing.as_ref().map(|probing| probes::summary(probing, recording.duration)),
         comments: comments::comments(recording),
     }
 }

@@ -6,7 +6,7 @@ use abi::names;
 use aya::{
     Ebpf,
     programs::{
-        PerfEvent, ProgramError, RawTracePoint, TracePoint, UProbe,
+        PerfEvent, ProgramError, RawTracePoint, TracePoint,
         perf_event::{
             HardwareEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
         },
@@ -129,7 +129,8 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
             )?;
             loaded(ebpf, names::PROGRAM_RESIDENT, TracePoint::load).map(drop)
         }
-        Source::Alloc { .. } => loaded(ebpf, names::PROGRAM_ALLOC, UProbe::load).map(drop),
+        // [`super::uprobe`] loads what it attaches.
+        Source::Alloc { .. } => Ok(()),
     }
 }
 
@@ -199,7 +200,7 @@ where
     program.try_into().map_err(|source| KernelError::Load { program: name, source: Box::new(source) })
 }
 
-fn loaded<'a, P: 'a>(
+pub(super) fn loaded<'a, P: 'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
     load: impl FnOnce(&mut P) -> Result<(), ProgramError>,

@@ -1,6 +1,11 @@
 //! What we cost, as the kernel counts it.
 
-use std::{fs, os::fd::OwnedFd, time::Duration};
+use std::{
+    fs,
+    iter::Sum,
+    os::fd::{AsRawFd as _, OwnedFd},
+    time::Duration,
+};
 
 use aya::{
     Ebpf,
@@ -16,6 +21,15 @@ pub struct Cost {
     pub n_runs: u64,
 }
 
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |a, b| Self {
+            run_time: a.run_time + b.run_time,
+            n_runs: a.n_runs + b.n_runs,
+        })
+    }
+}
+
 /// Has the kernel time our programs while the descriptor is open (`BPF_ENABLE_STATS`); `None` if it refuses.
 pub(super) fn enable_statistics() -> Option<OwnedFd> {
     enable_stats(Stats::RunTime).ok()
@@ -25,6 +39,13 @@ pub(super) fn enable_statistics() -> Option<OwnedFd> {
 pub(super) fn of_program(ebpf: &Ebpf, name: &str) -> Option<Cost> {
     let info = ebpf.program(name)?.info().ok()?;
     Some(Cost { run_time: info.run_time(), n_runs: info.run_count() })
+}
+
+/// Statistics of a program that aya does not know (`bpf_prog_show_fdinfo` in kernel/bpf/syscall.c).
+pub(super) fn of_descriptor(program: &OwnedFd) -> Option<Cost> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).ok()?;
+    let run_time = Duration::from_nanos(field(&text, "run_time_ns:")?);
+    Some(Cost { run_time, n_runs: field(&text, "run_cnt:")? })
 }
 
 /// Memory of all maps that this process holds, from the kernel's own figure for each

@@ -43,6 +43,13 @@ pub enum KernelError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// A place in a process cannot be probed.
+    #[error("cannot put probes into a file of a process")]
+    Probe {
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
     /// A tracepoint looks different.
     #[error(
         "the fields of tracepoint {tracepoint} are not where this agent knows them: see its `format` in tracefs"
@@ -107,4 +114,20 @@ pub enum KernelError {
         #[source]
         source: MapError,
     },
+}
+
+impl KernelError {
+    /// Whether a process was not there any more.
+    #[must_use]
+    pub fn is_of_ended_process(&self) -> bool {
+        let error = match self {
+            Self::Probe { source } => source,
+            Self::Attach { source, .. } => match &**source {
+                ProgramError::SyscallError(error) => &error.io_error,
+                _ => return false,
+            },
+            _ => return false,
+        };
+        error.raw_os_error() == Some(libc::ESRCH)
+    }
 }

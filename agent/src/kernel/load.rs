@@ -6,7 +6,7 @@ use aya::{Ebpf, EbpfLoader, maps::MapError};
 use super::KernelError;
 
 /// The object is committed beside its source; `build.rs` refuses one that is older than its source.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o");
 
 /// Largest ring, whatever the number of CPUs.
 const MAX_RING_BYTES: u32 = 64 << 20;

@@ -16,10 +16,12 @@ mod tracefs;
 mod tracepoint;
 mod unwind_tables;
 mod uprobe;
+mod uprobe_load;
+mod uprobe_multi;
 
 use std::{fs::File, num::NonZeroU32, time::Duration};
 
-use abi::{config::Config, counter::Counter, limits, names, unwind::UnwindRule};
+use abi::{alloc::MAX_PROBES, config::Config, counter::Counter, limits, names, unwind::UnwindRule};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
@@ -30,6 +32,7 @@ pub use cost::Cost;
 pub use error::KernelError;
 pub use sideband::{RawProcessRecord, Sideband};
 pub use tracefs::mount_if_missing as mount_tracefs_if_missing;
+pub use uprobe::{Point, ProbeId};
 
 use crate::{process::FileId, table_op::TableOp, unwind::Table};
 
@@ -38,6 +41,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
+    hits: PerCpuArray<MapData, u64>,
     tables: tables::Tables,
     sideband: Sideband,
     source: Source,
@@ -65,15 +69,17 @@ impl Kernel {
         let mut ebpf = load::load(config, n_slots)?;
         attach::follow(&mut ebpf)?;
         attach::load(&mut ebpf, source)?;
+        let uprobes = uprobe::Uprobes::new(&ebpf);
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
+            hits: load::take(&mut ebpf, names::MAP_HITS)?,
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             ebpf,
             sideband,
             source,
             sampling: None,
-            uprobes: uprobe::Uprobes::default(),
+            uprobes,
             _statistics: statistics,
         })
     }
@@ -101,18 +107,33 @@ impl Kernel {
         }
     }
 
-    /// Puts a probe into a process.
+    /// Loads what probes run. Gives why they are put in one by one, and taken out, which takes its time, if they are.
     ///
     /// # Errors
-    /// If the kernel refuses it: the process may have gone.
-    pub fn attach_probe(
+    /// If the kernel refuses the program.
+    pub fn load_probes(&mut self, children_are_followed: bool) -> Result<Option<String>, KernelError> {
+        self.uprobes.load(&mut self.ebpf, children_are_followed)
+    }
+
+    /// Puts probes into a file of a process: all of them or none.
+    ///
+    /// # Errors
+    /// If the kernel refuses one: the process may have gone.
+    pub fn attach_probes(
         &mut self,
         pid: NonZeroU32,
         file: &File,
-        file_offset: u64,
-        cookie: u64,
-    ) -> Result<(), KernelError> {
-        self.uprobes.attach(&mut self.ebpf, pid, file, file_offset, cookie)
+        points: &[Point],
+    ) -> Result<ProbeId, KernelError> {
+        self.uprobes.attach(&mut self.ebpf, pid, file, points)
+    }
+
+    /// Takes probes out that were put in together.
+    ///
+    /// # Errors
+    /// If one cannot be detached.
+    pub fn detach(&mut self, id: ProbeId) -> Result<(), KernelError> {
+        self.uprobes.detach(&mut self.ebpf, id)
     }
 
     /// Takes all probes out of all processes.
@@ -120,7 +141,7 @@ impl Kernel {
     /// # Errors
     /// If one cannot be detached.
     pub fn detach_probes(&mut self) -> Result<(), KernelError> {
-        self.uprobes.detach(&mut self.ebpf)
+        self.uprobes.detach_all(&mut self.ebpf)
     }
 
     /// Waits until a process does something or `timeout` is over. Samples do not end the wait: they are read on
@@ -173,22 +194,27 @@ impl Kernel {
     /// # Errors
     /// If the map cannot be read.
     pub fn counters(&self) -> Result<Vec<(Counter, u64)>, KernelError> {
-        Counter::ALL
-            .iter()
-            .map(|counter| {
-                let values = self
-                    .counters
-                    .get(&(*counter as u32), 0)
-                    .map_err(|source| KernelError::Map { map: names::MAP_COUNTERS, source })?;
-                Ok((*counter, values.iter().sum()))
-            })
-            .collect()
+        let count =
+            |counter: &Counter| Ok((*counter, sum(&self.counters, names::MAP_COUNTERS, *counter as u32)?));
+        Counter::ALL.iter().map(count).collect()
     }
 
-    /// Run time of the sampling program so far; `None` if this kernel keeps no statistics for us.
+    /// How often probes were run into, by their numbers.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn hits(&self) -> Result<Vec<u64>, KernelError> {
+        (0..MAX_PROBES).map(|number| sum(&self.hits, names::MAP_HITS, number)).collect()
+    }
+
+    /// Run time of the sampling programs so far; `None` if this kernel keeps no statistics for us.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
-        self._statistics.as_ref().and_then(|_| cost::of_program(&self.ebpf, self.source.program()))
+        let _kept = self._statistics.as_ref()?;
+        match self.source {
+            Source::Alloc { .. } => self.uprobes.cost(&self.ebpf),
+            other => cost::of_program(&self.ebpf, other.program()),
+        }
     }
 
     /// Memory that the kernel holds for our maps.
@@ -196,4 +222,10 @@ impl Kernel {
     pub fn table_bytes(&self) -> u64 {
         cost::table_bytes()
     }
+}
+
+/// An entry, over all CPUs.
+fn sum(map: &PerCpuArray<MapData, u64>, name: &'static str, index: u32) -> Result<u64, KernelError> {
+    let values = map.get(&index, 0).map_err(|source| KernelError::Map { map: name, source })?;
+    Ok(values.iter().sum())
 }

@@ -1,6 +1,13 @@
-//! Probes on functions of processes.
+//! Probes on functions of processes: all of a file in a process at once, where the kernel can; else one by one.
 
-use std::{fs::File, num::NonZeroU32, os::fd::AsRawFd as _};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    num::NonZeroU32,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    thread::JoinHandle,
+};
 
 use abi::names;
 use aya::{
@@ -12,48 +19,208 @@ use aya::{
 };
 
 use super::{
-    KernelError,
-    attach::{attach_error, program},
+    Cost, KernelError,
+    attach::{attach_error, loaded, program},
+    cost,
+    uprobe_load::Loader,
+    uprobe_multi::{Attachment, Multi},
 };
 
 const TO: &str = "an allocator";
 
+/// A place to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Where in the file.
+    pub file_offset: u64,
+    /// What the program is told (`abi::alloc`).
+    pub cookie: u64,
+    /// Whether the return of the function is probed as well.
+    pub has_return: bool,
+}
+
+/// Probes that were put in together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProbeId(u64);
+
 /// Probes that are in place.
 #[derive(Default)]
 pub(super) struct Uprobes {
-    links: Vec<UProbeLinkId>,
+    /// Until it is known how probes are put in.
+    loader: Option<io::Result<Loader>>,
+    multi: Option<Multi>,
+    attached: HashMap<ProbeId, Attached>,
+    n_attached: u64,
+    closing: Vec<JoinHandle<()>>,
+}
+
+struct Attached {
+    place: Place,
+    link: Link,
+}
+
+/// What probes were put into, and where.
+struct Place {
+    pid: NonZeroU32,
+    file: File,
+    inode: (u64, u64),
+    points: Vec<Point>,
+}
+
+enum Link {
+    Multi(Attachment),
+    Perf(Vec<(&'static str, UProbeLinkId)>),
 }
 
 impl Uprobes {
-    /// Puts a probe into the memory of one process.
+    /// Makes ready; aya must still have all its maps.
+    pub(super) fn new(ebpf: &Ebpf) -> Self {
+        Self { loader: Some(Loader::new(ebpf)), ..Self::default() }
+    }
+
+    /// Loads what is attached. Gives why probes are put in one by one, if they are.
+    pub(super) fn load(
+        &mut self,
+        ebpf: &mut Ebpf,
+        children_are_followed: bool,
+    ) -> Result<Option<String>, KernelError> {
+        let loader = self.loader.take().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+        // A child has a copy of its parent's probes. Those put in one by one go as it runs into them; the others stay
+        // as long as its parent's.
+        let multi = if children_are_followed {
+            loader.and_then(Multi::new)
+        } else {
+            Err(io::Error::other("children are not followed, and would keep them"))
+        };
+        match multi {
+            Ok(multi) => {
+                self.multi = Some(multi);
+                Ok(None)
+            }
+            Err(reason) => {
+                loaded(ebpf, names::PROGRAM_ALLOC, UProbe::load)?;
+                Ok(Some(reason.to_string()))
+            }
+        }
+    }
+
+    /// Puts probes into a file of a process: all of them or none.
     pub(super) fn attach(
         &mut self,
         ebpf: &mut Ebpf,
         pid: NonZeroU32,
         file: &File,
-        file_offset: u64,
-        cookie: u64,
-    ) -> Result<(), KernelError> {
-        let program: &mut UProbe = program(ebpf, names::PROGRAM_ALLOC)?;
-        let point = UProbeAttachPoint {
-            location: UProbeAttachLocation::AbsoluteOffset(file_offset),
-            cookie: Some(cookie),
+        points: &[Point],
+    ) -> Result<ProbeId, KernelError> {
+        let of = file.metadata().and_then(|metadata| Ok((metadata, file.try_clone()?)));
+        let (metadata, file) = of.map_err(|source| KernelError::Probe { source })?;
+        let inode = (metadata.dev(), metadata.ino());
+        let place = Place { pid, file, inode, points: points.to_vec() };
+        let link = match &mut self.multi {
+            Some(multi) => {
+                let mut others = self.attached.values_mut().filter(|other| other.place.inode == inode);
+                let is_alone = others.next().is_none();
+                let link = place.attach(multi, is_alone).map_err(|source| KernelError::Probe { source })?;
+                Link::Multi(link)
+            }
+            None => Link::Perf(place.attach_one_by_one(ebpf)?),
         };
-        // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let link = program
-            .attach(point, path, UProbeScope::OneProcess(pid))
-            .map_err(attach_error(names::PROGRAM_ALLOC, TO))?;
-        self.links.push(link);
-        Ok(())
+        self.end_sessions(inode);
+        let id = ProbeId(self.n_attached);
+        self.n_attached += 1;
+        self.attached.insert(id, Attached { place, link });
+        Ok(id)
     }
 
-    /// Takes all of them out.
-    pub(super) fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), KernelError> {
-        let program: &mut UProbe = program(ebpf, names::PROGRAM_ALLOC)?;
-        for link in self.links.drain(..) {
-            program.detach(link).map_err(attach_error(names::PROGRAM_ALLOC, TO))?;
+    /// Has the only process in which a file was probed so far make room for another: a session would stop both at each
+    /// return.
+    fn end_sessions(&mut self, inode: (u64, u64)) {
+        let Some(multi) = &mut self.multi else { return };
+        for Attached { place, link } in self.attached.values_mut() {
+            if place.inode != inode || !matches!(link, Link::Multi(Attachment { is_session: true, .. })) {
+                continue;
+            }
+            // In this order, so that no free is missed. A process that has gone meanwhile has no returns.
+            if let Ok(apart) = place.attach(multi, false)
+                && let Link::Multi(session) = std::mem::replace(link, Link::Multi(apart))
+            {
+                close(session, &mut self.closing);
+            }
         }
-        Ok(())
     }
+
+    /// Takes probes out. Where they were put in together, they are out when this returns, and the kernel's wait for
+    /// those that are being run into goes on behind it.
+    pub(super) fn detach(&mut self, ebpf: &mut Ebpf, id: ProbeId) -> Result<(), KernelError> {
+        match self.attached.remove(&id).map(|attached| attached.link) {
+            None => Ok(()),
+            Some(Link::Multi(attachment)) => {
+                close(attachment, &mut self.closing);
+                Ok(())
+            }
+            Some(Link::Perf(links)) => detach_one_by_one(ebpf, links),
+        }
+    }
+
+    /// Takes all of them out, and waits until they are.
+    pub(super) fn detach_all(&mut self, ebpf: &mut Ebpf) -> Result<(), KernelError> {
+        let ids: Vec<ProbeId> = self.attached.keys().copied().collect();
+        let first_error = ids.into_iter().filter_map(|id| self.detach(ebpf, id).err()).next();
+        for closing in self.closing.drain(..) {
+            // It closes descriptors, which does not panic.
+            let _ = closing.join();
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Run time of what is attached.
+    pub(super) fn cost(&self, ebpf: &Ebpf) -> Option<Cost> {
+        match &self.multi {
+            Some(multi) => multi.programs().map(cost::of_descriptor).sum(),
+            None => cost::of_program(ebpf, names::PROGRAM_ALLOC),
+        }
+    }
+}
+
+impl Place {
+    fn attach(&self, multi: &mut Multi, is_alone: bool) -> io::Result<Attachment> {
+        multi.attach(self.pid, &self.file, &self.points, is_alone)
+    }
+
+    fn attach_one_by_one(&self, ebpf: &mut Ebpf) -> Result<Vec<(&'static str, UProbeLinkId)>, KernelError> {
+        // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let mut links = Vec::with_capacity(self.points.len());
+        for point in &self.points {
+            // The return first: the entry counts on it.
+            let returned = point.has_return.then_some(names::PROGRAM_ALLOCATED);
+            for name in returned.into_iter().chain([names::PROGRAM_ALLOC]) {
+                let program: &mut UProbe = program(ebpf, name)?;
+                let location = UProbeAttachLocation::AbsoluteOffset(point.file_offset);
+                let point = UProbeAttachPoint { location, cookie: Some(point.cookie) };
+                match program.attach(point, &path, UProbeScope::OneProcess(self.pid)) {
+                    Ok(link) => links.push((name, link)),
+                    Err(source) => {
+                        detach_one_by_one(ebpf, links)?;
+                        return Err(attach_error(name, TO)(source));
+                    }
+                }
+            }
+        }
+        Ok(links)
+    }
+}
+
+fn detach_one_by_one(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) -> Result<(), KernelError> {
+    for (name, link) in links {
+        let program: &mut UProbe = program(ebpf, name)?;
+        program.detach(link).map_err(attach_error(name, TO))?;
+    }
+    Ok(())
+}
+
+/// Probes are out when the first step of this is done; what takes long is the wait for those that are being run into.
+fn close(attachment: Attachment, closing: &mut Vec<JoinHandle<()>>) {
+    closing.retain(|thread| !thread.is_finished());
+    closing.push(std::thread::spawn(move || drop(attachment)));
 }

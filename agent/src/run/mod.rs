@@ -27,7 +27,7 @@ use thiserror::Error;
 pub use beginnings::FirstStacks;
 pub use command::{Command, ExitStatus, shell_code};
 pub use losses::Losses;
-pub use probing::{Probed, ProbingReport};
+pub use probing::{Probed, ProbingReport, Refusal};
 pub use recording::{Recording, Usage};
 pub use targets::{TargetError, Targets};
 
@@ -115,7 +115,7 @@ pub fn record(
         _ => None,
     };
     let mut session = Session::start(source, &targets, follow_children, table_bytes, table_cache)?;
-    let clock = session.start_sampling(probe_budget_percent, group)?;
+    let clock = session.start_sampling(probe_budget_percent, group, follow_children)?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;
     }

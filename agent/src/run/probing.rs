@@ -1,18 +1,24 @@
 //! Probes on the allocators of targets: put in where a process maps one, taken out where they would cost too much.
 
+mod report;
+
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroU32,
-    ops::Range,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use abi::alloc::{MAX_PROBES, PROBE_SHIFT};
+
+pub use report::{Probed, ProbingReport, Refusal};
+
 use super::{trap, world::World};
 use crate::{
     alloc::{self, Probe},
-    kernel::{Cost, Kernel},
-    object::Elf,
+    kernel::{Cost, Kernel, KernelError, Point},
+    object::{Elf, ObjectFile},
     process::{Backing, FileId},
     procfs::cgroup,
 };
@@ -21,73 +27,52 @@ use crate::{
 const DEFAULT_HIT_NS: f64 = 2000.0;
 /// How often the rate is looked at. Less, and a burst at a start would end a long recording.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A process has about ten. Above this, whoever comes is not probed, which the report says.
+/// Files of processes. Above this, whoever comes is not probed, which the report says.
 const MAX_ATTACHED: usize = 4096;
-
-/// A kind of probe that was put in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probed {
-    /// Of the file.
-    pub path: String,
-    /// What and where.
-    pub probe: Probe,
-    /// Processes that have it.
-    pub n_processes: u64,
-}
-
-/// What became of the probes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ProbingReport {
-    /// Every kind of them.
-    pub probed: Vec<Probed>,
-    /// The functions that they are on.
-    pub functions: Vec<(FileId, Range<u64>)>,
-    /// Probes left out because they would have been single-stepped.
-    pub left_out: Vec<(String, String)>,
-    /// Attachments that the kernel refused, or that were one too many.
-    pub n_refused: u64,
-    /// Hits and the time that the program took for them.
-    pub cost: Option<Cost>,
-    /// The rate at which they were taken out, if they were, and when.
-    pub ended: Option<(Duration, f64)>,
-    /// What one hit costs on this machine, in nanoseconds, without a sample.
-    pub hit_ns: f64,
-}
 
 /// Probes under way.
 pub(super) struct Probing {
     budget_percent: f64,
     /// For a control group: where its members are.
-    group: Option<std::path::PathBuf>,
-    files: HashMap<FileId, Arc<[Probe]>>,
+    group: Option<PathBuf>,
+    /// Where to probe the files that were seen so far, and the numbers of the probes.
+    files: HashMap<FileId, Arc<[(usize, Probe)]>>,
     /// A probe stays with its process over an exec: the kernel puts it into whatever maps the file.
     armed: HashSet<(u32, FileId)>,
     report: ProbingReport,
     n_attached: usize,
     began: Instant,
     looked: Instant,
+    hits_at_start: Vec<u64>,
     cost_at_start: Cost,
     cost_before: Cost,
 }
 
 impl Probing {
     /// Measures what a hit costs; nothing is probed yet.
-    pub(super) fn start(kernel: &mut Kernel, budget_percent: f64, group: Option<std::path::PathBuf>) -> Self {
+    pub(super) fn start(
+        kernel: &mut Kernel,
+        budget_percent: f64,
+        group: Option<PathBuf>,
+        follow_children: bool,
+    ) -> Result<Self, KernelError> {
+        let one_by_one = kernel.load_probes(follow_children)?;
         let hit_ns = trap::measure_ns(kernel).unwrap_or(DEFAULT_HIT_NS);
         let cost_before = kernel.cost().unwrap_or_default();
         let now = Instant::now();
-        Self {
+        Ok(Self {
             budget_percent,
             group,
             files: HashMap::new(),
             armed: HashSet::new(),
-            report: ProbingReport { hit_ns, ..ProbingReport::default() },
+            report: ProbingReport { hit_ns, one_by_one, ..ProbingReport::default() },
             n_attached: 0,
             began: now,
             looked: now,
+            hits_at_start: kernel.hits()?,
             cost_at_start: cost_before,
             cost_before,
-        }
+        })
     }
 
     /// Puts probes into processes that map an allocator and have none.
@@ -101,51 +86,86 @@ impl Probing {
             let Some(image) = world.processes.present_image(pid) else { continue };
             for mapping in image.mappings.as_slice() {
                 if let Backing::File(file) = mapping.backing
-                    && !self.armed.contains(&(pid, file))
+                    && self.armed.insert((pid, file))
+                    && let Some(object) = world.objects.get(&file)
                 {
-                    self.armed.insert((pid, file));
-                    self.arm_file(kernel, world, pid, file);
+                    self.arm_file(kernel, object, pid, file);
                 }
             }
         }
     }
 
-    fn arm_file(&mut self, kernel: &mut Kernel, world: &World, pid: u32, file: FileId) {
-        let Some(object) = world.objects.get(&file) else { return };
-        let path = || object.path.to_string_lossy().into_owned();
-        let probes = match self.files.get(&file) {
-            Some(probes) => Arc::clone(probes),
-            None => {
-                let found = Elf::parse(&object.file).map(|elf| alloc::probes(&elf)).unwrap_or_default();
-                let (slow, good): (Vec<Probe>, Vec<Probe>) =
-                    found.into_iter().partition(|probe| probe.is_single_stepped);
-                self.report.left_out.extend(slow.into_iter().map(|probe| (path(), probe.function)));
-                let offsets = good.iter().map(|probe| (file, probe.function_offsets()));
-                self.report.functions.extend(offsets);
-                let good: Arc<[Probe]> = good.into();
-                self.files.insert(file, Arc::clone(&good));
-                good
-            }
-        };
+    fn arm_file(&mut self, kernel: &mut Kernel, object: &ObjectFile, pid: u32, file: FileId) {
+        let probes = self.probes_of(object, file);
         if probes.is_empty() || !self.is_member(pid) {
             return;
         }
-        let Some(number) = NonZeroU32::new(pid) else { return };
-        for probe in probes.iter() {
-            let cookie = probe.arguments.cookie();
-            if self.n_attached == MAX_ATTACHED
-                || kernel.attach_probe(number, &object.file, probe.file_offset, cookie).is_err()
-            {
-                self.report.n_refused += 1;
-                continue;
-            }
-            self.n_attached += 1;
-            let path = path();
-            match self.report.probed.iter_mut().find(|it| it.path == path && it.probe == *probe) {
-                Some(probed) => probed.n_processes += 1,
-                None => self.report.probed.push(Probed { path, probe: probe.clone(), n_processes: 1 }),
+        let Some(pid) = NonZeroU32::new(pid) else { return };
+        if self.n_attached == MAX_ATTACHED {
+            self.report.n_beyond += 1;
+            return;
+        }
+        self.n_attached += 1;
+        let points: Vec<Point> = probes.iter().map(|(number, probe)| point(*number, probe)).collect();
+        match kernel.attach_probes(pid, &object.file, &points) {
+            Ok(_) => self.count_process(probes.iter().map(|(number, _)| *number)),
+            Err(error) if error.is_of_ended_process() => {}
+            // Together they are refused if one is: the others are put in without it.
+            Err(_) => {
+                for ((number, probe), point) in probes.iter().zip(points) {
+                    match kernel.attach_probes(pid, &object.file, &[point]) {
+                        Ok(_) => self.count_process(std::iter::once(*number)),
+                        Err(error) => self.note_refusal(object, probe, &error),
+                    }
+                }
             }
         }
+    }
+
+    /// Where a file is probed, found out once.
+    fn probes_of(&mut self, object: &ObjectFile, file: FileId) -> Arc<[(usize, Probe)]> {
+        if let Some(probes) = self.files.get(&file) {
+            return Arc::clone(probes);
+        }
+        let path = object.path.to_string_lossy().into_owned();
+        let found = Elf::parse(&object.file).map(|elf| alloc::probes(&elf)).unwrap_or_default();
+        let (slow, good): (Vec<Probe>, Vec<Probe>) =
+            found.into_iter().partition(|probe| probe.is_single_stepped);
+        self.report.left_out.extend(slow.into_iter().map(|probe| (path.clone(), probe.function)));
+        let offsets = good.iter().map(|probe| (file, probe.function_offsets()));
+        self.report.functions.extend(offsets);
+        let numbered = good.into_iter().map(|probe| (self.number_of(&path, &probe), probe));
+        let numbered: Arc<[(usize, Probe)]> = numbered.collect();
+        self.files.insert(file, Arc::clone(&numbered));
+        numbered
+    }
+
+    /// A probe on another copy of a file, say in another container's image, counts as the same.
+    fn number_of(&mut self, path: &str, probe: &Probe) -> usize {
+        let known = self.report.probed.iter().position(|it| it.path == path && it.probe == *probe);
+        known.unwrap_or_else(|| {
+            let (path, probe) = (path.to_owned(), probe.clone());
+            self.report.probed.push(Probed { path, probe, n_processes: 0, n_hits: None });
+            self.report.probed.len() - 1
+        })
+    }
+
+    fn count_process(&mut self, numbers: impl Iterator<Item = usize>) {
+        for number in numbers {
+            if let Some(probed) = self.report.probed.get_mut(number) {
+                probed.n_processes += 1;
+            }
+        }
+    }
+
+    fn note_refusal(&mut self, object: &ObjectFile, probe: &Probe, error: &KernelError) {
+        let reasons: Vec<String> = anyhow::Chain::new(error).map(ToString::to_string).collect();
+        let refusal = Refusal {
+            path: object.path.to_string_lossy().into_owned(),
+            function: probe.function.clone(),
+            reason: reasons.join(": "),
+        };
+        *self.report.refusals.entry(refusal).or_default() += 1;
     }
 
     /// Whether a process is in the control group, where there is one.
@@ -173,12 +193,26 @@ impl Probing {
     }
 
     /// What became of them.
-    pub(super) fn into_report(self, kernel: &Kernel) -> ProbingReport {
+    pub(super) fn into_report(self, kernel: &Kernel) -> Result<ProbingReport, KernelError> {
         let start = self.cost_at_start;
         let cost = kernel.cost().map(|cost| Cost {
             run_time: cost.run_time.saturating_sub(start.run_time),
             n_runs: cost.n_runs.saturating_sub(start.n_runs),
         });
-        ProbingReport { cost, ..self.report }
+        let mut report = ProbingReport { cost, ..self.report };
+        // The last number is that of all beyond.
+        let hits = kernel.hits()?.into_iter().zip(self.hits_at_start).map(|(now, start)| now - start);
+        for (probed, n_hits) in report.probed.iter_mut().zip(hits.take(MAX_PROBES as usize - 1)) {
+            probed.n_hits = Some(n_hits);
+        }
+        report.probed.retain(|probed| probed.n_processes > 0);
+        report.probed.sort_by_key(|probed| std::cmp::Reverse(probed.n_hits));
+        Ok(report)
     }
+}
+
+fn point(number: usize, probe: &Probe) -> Point {
+    let number = (number as u64).min(u64::from(MAX_PROBES - 1));
+    let cookie = probe.arguments.cookie() | number << PROBE_SHIFT;
+    Point { file_offset: probe.file_offset, cookie, has_return: false }
 }

@@ -132,13 +132,14 @@ impl Session {
         &mut self,
         budget_percent: f64,
         group: Option<PathBuf>,
+        follow_children: bool,
     ) -> Result<Clock, KernelError> {
         self.start_unix_ns = clock::unix_ns();
         self.cpu_before = own_cpu();
         self.beginnings.start(clock::monotonic_ns());
         let clock = self.kernel.start_sampling()?;
         if let Source::Alloc { .. } = self.source {
-            let mut probing = Probing::start(&mut self.kernel, budget_percent, group);
+            let mut probing = Probing::start(&mut self.kernel, budget_percent, group, follow_children)?;
             probing.arm(&mut self.kernel, &self.world);
             self.probing = Some(probing);
         }
@@ -229,7 +230,7 @@ impl Session {
             table_bytes: self.kernel.table_bytes(),
             table_cache: self.world.tables.cache_counts(),
         };
-        let probing = self.probing.map(|probing| probing.into_report(&self.kernel));
+        let probing = self.probing.map(|probing| probing.into_report(&self.kernel)).transpose()?;
         let Self {
             world: World { processes, objects, functions, jit, .. },
             source,

@@ -6,13 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abi::alloc::SKIP_NULL;
+use abi::alloc::{MAX_PROBES, PROBE_SHIFT, SKIP_NULL};
 
-use crate::{kernel::Kernel, procfs::maps};
+use crate::{
+    kernel::{Kernel, Point},
+    procfs::maps,
+};
 
 /// Calls timed at once, and how often: the fastest counts, as the others were interrupted.
 const N_CALLS: u32 = 200;
 const N_ROUNDS: usize = 10;
+
+/// Not with the hits of any probe on a target.
+const COUNTED_APART: u64 = (MAX_PROBES as u64 - 1) << PROBE_SHIFT;
 
 /// Begins with an instruction that the kernel emulates.
 #[unsafe(naked)]
@@ -32,7 +38,8 @@ pub(super) fn measure_ns(kernel: &mut Kernel) -> Option<f64> {
     let file = File::open("/proc/self/exe").ok()?;
     let file_offset = address - region.start + region.file_offset;
     // Given a null pointer, the program returns at once.
-    kernel.attach_probe(NonZeroU32::new(pid)?, &file, file_offset, SKIP_NULL).ok()?;
+    let point = Point { file_offset, cookie: SKIP_NULL | COUNTED_APART, has_return: false };
+    kernel.attach_probes(NonZeroU32::new(pid)?, &file, &[point]).ok()?;
     let fastest = (0..N_ROUNDS).map(|_| time()).min();
     kernel.detach_probes().ok()?;
     Some(fastest?.as_nanos() as f64 / f64::from(N_CALLS))

@@ -6,6 +6,10 @@ pub const PROGRAM_CPU: &str = "brazier_cpu";
 pub const PROGRAM_RESIDENT: &str = "brazier_resident";
 /// `uprobe`: an allocation.
 pub const PROGRAM_ALLOC: &str = "brazier_alloc";
+/// `uretprobe`: an allocator returns.
+pub const PROGRAM_ALLOCATED: &str = "brazier_allocated";
+/// The two above in one, for a session.
+pub const PROGRAM_HEAP: &str = "brazier_heap";
 /// `tracepoint task/task_newtask`: children of a target become targets before they run.
 pub const PROGRAM_FORK: &str = "brazier_fork";
 /// `raw_tracepoint sched_process_exec`: a new image starts, old mappings are void.
@@ -29,6 +33,8 @@ pub const MAP_PIECES: &str = "PIECES";
 pub const MAP_RESIDENT: &str = "RESIDENT";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
+/// Number of a probe -> hits, per CPU.
+pub const MAP_HITS: &str = "HITS";
 
 /// Scratch space, by slot, per CPU.
 pub const MAP_SCRATCH: &str = "SCRATCH";

@@ -6,18 +6,31 @@ use abi::{
     event::Event,
     sample::NO_STACK,
 };
-use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_attach_cookie, programs::ProbeContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip},
+    programs::ProbeContext,
+};
 
 use super::{
     due::is_due,
+    hits,
     maps::{NO_SLOT, claim, count, release, scratch},
     submit, target, user_stack,
 };
+
+/// Whether a session's program was run where its probe is, and not at the caller, to which the function returns.
+#[inline(always)]
+pub(crate) fn is_entry(ctx: &ProbeContext) -> bool {
+    // SAFETY: the context of a running program.
+    unsafe { bpf_get_func_ip(ctx.as_ptr()) == (*ctx.regs).rip }
+}
 
 #[inline(always)]
 pub(crate) fn requested(ctx: &ProbeContext) {
     // SAFETY: the context of a running program.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    hits::count(cookie);
     if cookie & SKIP_NULL != 0 && regs.rdi == 0 {
         return;
     }

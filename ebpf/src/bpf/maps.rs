@@ -1,6 +1,7 @@
 //! Every map and global of the programs, and the scratch space of one CPU.
 
 use abi::{
+    alloc::MAX_PROBES,
     config::Config,
     counter::{Counter, N_COUNTERS},
     limits::{
@@ -57,6 +58,9 @@ pub(super) static RESIDENT: HashMap<u32, Resident> =
     HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
+/// Number of a probe -> how often it was run into.
+#[map]
+pub(super) static HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_PROBES, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(N_COUNTERS, 0);
 #[map]

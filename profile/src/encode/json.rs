@@ -10,6 +10,7 @@
 //! | `first_stacks {until_first_whole_ns, new_images, whole_at_once, never_whole, median_ns, max_ns}` | how soon stacks are whole: in the run, and in images that begin during it |
 //! | `overhead {kernel_ns_per_sample, kernel_cpu_percent, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
 //! | `unwind_tables {tables_evicted, tables_without_room, tables_from_cache, tables_cached, cache_files_damaged, tables_not_cached}` | null: not counted |
+//! | `probes {on_percent, times_on, at_once, hit_ns, refused, each}` | only where there were some; `each` is a list of `{function, offset, file, processes, hits, hits_per_second, cpu_percent}`, most hits first |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

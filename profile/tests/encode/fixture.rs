@@ -80,6 +80,7 @@ fn meta() -> Meta {
             agent_rss_bytes: Some(60_817_408),
             table_bytes: None,
         }),
+        probes: None,
         unwind_tables: Some(UnwindTables {
             tables_evicted: 3,
             tables_from_cache: 41,

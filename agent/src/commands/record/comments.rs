@@ -70,7 +70,7 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
     }
     comments.extend(table_errors(losses.table_writes, recording.first_table_error.as_ref()));
     if let Some(probing) = &recording.probing {
-        comments.extend(probes::comments(probing));
+        comments.extend(probes::comments(probing, recording.duration));
     }
     comments
 }

@@ -1,19 +1,51 @@
 //! What the report says of probes: which, where, what they cost, and whether they took themselves off.
 
-use crate::run::{Probed, ProbingReport};
+use std::time::Duration;
+
+use profile::{ProbeUse, Probes};
+
+use crate::run::{Probed, ProbingReport, Refusal};
+
+/// As numbers.
+pub(super) fn summary(report: &ProbingReport, duration: Duration) -> Probes {
+    let seconds = duration.as_secs_f64().max(0.001);
+    let each = report.probed.iter().map(|Probed { path, probe, n_processes, n_hits }| {
+        let hits_per_second = n_hits.map(|n_hits| n_hits as f64 / seconds);
+        ProbeUse {
+            function: probe.function.clone(),
+            offset: probe.distance,
+            file: path.clone(),
+            processes: *n_processes,
+            hits: *n_hits,
+            hits_per_second,
+            cpu_percent: hits_per_second.map(|rate| 100.0 * rate * report.hit_ns / 1e9),
+        }
+    });
+    let on_for = report.ended.map_or(duration, |(after, _)| after);
+    Probes {
+        on_percent: 100.0 * on_for.as_secs_f64() / seconds,
+        times_on: 1,
+        at_once: report.one_by_one.is_none(),
+        hit_ns: report.hit_ns,
+        refused: report.refusals.values().sum(),
+        each: each.collect(),
+    }
+}
 
 /// In sentences.
-pub(super) fn comments(report: &ProbingReport) -> Vec<String> {
+pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String> {
     let mut comments = Vec::new();
     if report.probed.is_empty() {
         comments.push("no target maps an allocator that is known by its name: nothing was probed".to_owned());
     }
-    for Probed { path, probe, n_processes } in &report.probed {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        comments.push(format!(
-            "probe on {}+{:#x} of {name} in {n_processes} processes",
-            probe.function, probe.distance
-        ));
+    for it in summary(report, duration).each {
+        let name = it.file.rsplit('/').next().unwrap_or(&it.file);
+        let mut line =
+            format!("probe on {}+{:#x} of {name} in {} processes", it.function, it.offset, it.processes);
+        if let (Some(hits), Some(rate), Some(percent)) = (it.hits, it.hits_per_second, it.cpu_percent) {
+            line += &format!(": {hits} hits, {rate:.0} a second, {percent:.2} % of one CPU");
+        }
+        comments.push(line);
     }
     for (path, function) in &report.left_out {
         comments.push(format!(
@@ -21,8 +53,17 @@ pub(super) fn comments(report: &ProbingReport) -> Vec<String> {
              run out of line costs ten times as much"
         ));
     }
-    if report.n_refused > 0 {
-        comments.push(format!("{} probes were refused or one too many", report.n_refused));
+    for (Refusal { path, function, reason }, n_processes) in &report.refusals {
+        comments.push(format!("no probe on {function} of {path} in {n_processes} processes: {reason}"));
+    }
+    if report.n_beyond > 0 {
+        comments.push(format!(
+            "{} files of processes were not probed, as there were too many: record fewer processes",
+            report.n_beyond
+        ));
+    }
+    if let Some(reason) = &report.one_by_one {
+        comments.push(format!("probes were put in and taken out one by one, which takes its time: {reason}"));
     }
     if let Some(cost) = report.cost.filter(|cost| cost.n_runs > 0) {
         let program_ns = cost.run_time.as_nanos() as f64 / cost.n_runs as f64;
