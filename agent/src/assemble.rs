@@ -60,7 +60,7 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
             if is_nested(collected, key) { Counted { n_events: 0.0, weight: 0, ..counted } } else { counted };
         let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
         // Who allocates is who called the allocator, which itself is in every stack.
-        if key.event == Event::ALLOCATED && path.len() > 1 {
+        if matches!(key.event, Event::ALLOCATED | Event::POOLED) && path.len() > 1 {
             path.pop();
         }
         let stack = profile.stack(path);

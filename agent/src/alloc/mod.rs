@@ -1,18 +1,24 @@
-//! Which functions of a file allocate memory, and where they are best probed. Pure but for reading the file that it
-//! is given.
+//! Which functions of a file allocate memory or give it back, and where they are best probed. Pure but for reading
+//! the file that it is given, and the one with what was stripped from it.
 
+mod calls;
+mod found;
 mod functions;
+mod names;
 mod place;
+mod pool_size;
+mod unnamed;
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
-use crate::object::{Elf, Segments, symbols};
+use crate::object::{Elf, ObjectFile, Segments};
 
+use calls::Calls;
 pub use functions::Arguments;
 pub use place::Place;
-
-/// Bytes of code looked at: past them, a function has long overwritten its arguments.
-const MAX_CODE_BYTES: u64 = 4096;
 
 /// A place to probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub struct Probe {
     pub arguments: Arguments,
     /// The kernel has to run the instruction that is there out of line and stop again behind it.
     pub is_single_stepped: bool,
+    /// What the function gives can be seen where it returns, with a probe of returns at the same place.
+    pub has_return: bool,
 }
 
 impl Probe {
@@ -40,60 +48,89 @@ impl Probe {
     }
 }
 
-/// The probes of a file; none if it defines no allocator.
+/// What a file has to be probed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// None if it defines no allocator.
+    pub probes: Vec<Probe>,
+    /// Where the names of functions were looked for: the tables that the file has.
+    pub looked_in: Vec<&'static str>,
+}
+
+/// The probes of a file.
 #[must_use]
-pub fn probes(elf: &Elf<'_>) -> Vec<Probe> {
-    let found = symbols::functions(elf, |name| functions::arguments(name).is_some());
-    let segments = Segments::of(elf);
-    let starts: HashSet<u64> = found.values().map(|function| function.svma).collect();
+pub fn search(object: &ObjectFile) -> Search {
+    let Ok(elf) = Elf::parse(&object.file) else { return Search::default() };
+    let found = found::find(object, &elf);
+    let segments = Segments::of(&elf);
+    let has_allocator = found.functions.values().any(|(_, arguments)| arguments.is_allocator());
+    let mut starts: HashMap<_, HashSet<u64>> = HashMap::new();
+    for (function, arguments) in found.functions.values() {
+        starts.entry(arguments.kind()).or_default().insert(function.svma);
+    }
+    // Of several names of one function, the shortest is the one that people know.
+    let mut by_name: Vec<_> = found.functions.iter().collect();
+    by_name.sort_by_key(|(name, _)| (name.len(), *name));
     let mut seen = HashSet::new();
     let mut probes = Vec::new();
-    // Of several names of one function, the shortest is the one that people know.
-    let mut by_name: Vec<_> = found.iter().collect();
-    by_name.sort_by_key(|(name, _)| (name.len(), *name));
-    for (name, function) in by_name {
-        let Some(arguments) = functions::arguments(name) else { continue };
-        if !seen.insert(function.svma) {
+    for (name, (function, arguments)) in by_name {
+        if !seen.insert(function.svma) || arguments.is_alien(has_allocator, found.imports_allocator) {
             continue;
         }
         let Some(file_offset) = segments.file_offset_of(function.svma) else { continue };
-        let length = if function.size_bytes == 0 { 64 } else { function.size_bytes.min(MAX_CODE_BYTES) };
-        let code =
-            crate::object::read_bytes(elf.file(), file_offset, length, MAX_CODE_BYTES).unwrap_or_default();
-        let calls = place::calls(&code, function.svma, &starts);
-        // What it allocates is counted where it asks for it.
-        if calls && !arguments.is_resize() {
-            continue;
-        }
-        if arguments.is_alien(&found) {
-            continue;
-        }
-        let Some(Place { distance, is_single_stepped }) = place::find(&code, arguments) else { continue };
+        let code = found::code_of(&elf, function);
+        let calls = match starts.get(&arguments.kind()) {
+            Some(starts) => calls::find(&code, function.svma, starts),
+            None => Calls::Never,
+        };
+        let Some(arguments) = counted(*arguments, calls) else { continue };
+        let Some(place) = place::find(&code, arguments) else { continue };
         probes.push(Probe {
             function: name.clone(),
-            distance,
-            file_offset: file_offset + distance,
-            length_bytes: length,
-            arguments: if calls { arguments.skipping_null() } else { arguments },
-            is_single_stepped,
+            distance: place.distance,
+            file_offset: file_offset + place.distance,
+            length_bytes: found::length_of(function),
+            arguments,
+            is_single_stepped: place.is_single_stepped,
+            has_return: place.is_at_return_address && !arguments.is_free() && !arguments.is_pool(),
         });
     }
-    probes
+    Search { probes, looked_in: found.looked_in }
+}
+
+/// What is left to a function that calls others of its kind; `None` if they do it all.
+fn counted(arguments: Arguments, calls: Calls) -> Option<Arguments> {
+    match calls {
+        Calls::Never => Some(arguments),
+        // Given null, it is `malloc`.
+        _ if arguments.is_resize() => Some(arguments.skipping_null()),
+        Calls::Always => None,
+        // To give back twice does no harm; not to see it does.
+        Calls::AtTimes | Calls::EndsIn if arguments.is_free() => Some(arguments),
+        // The caller is on the stack of what it calls, which then counts for nothing.
+        Calls::AtTimes => Some(arguments),
+        // It is not, and both would count.
+        Calls::EndsIn => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::probes;
-    use crate::object::Elf;
+    use super::search;
+    use crate::object::ObjectFile;
 
     #[test]
     fn the_c_library_is_probed_where_nothing_is_single_stepped() {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("own mappings");
         let paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
         let path = paths.into_iter().find(|path| path.contains("/libc.so")).expect("a C library");
-        let file = std::fs::File::open(path).expect("opens");
-        let probes = probes(&Elf::parse(&file).expect("parses"));
-        let has = |name| probes.iter().any(|probe| probe.function == name && !probe.is_single_stepped);
-        assert!(["malloc", "calloc", "realloc"].into_iter().all(has), "{probes:?}");
+        let probes = search(&ObjectFile::open(path.as_ref()).expect("opens")).probes;
+        let has = |name, has_return| {
+            probes.iter().any(|probe| {
+                probe.function == name && !probe.is_single_stepped && probe.has_return == has_return
+            })
+        };
+        assert!(["malloc", "calloc", "realloc"].into_iter().all(|name| has(name, true)), "{probes:?}");
+        assert!(has("free", false), "{probes:?}");
     }
 }

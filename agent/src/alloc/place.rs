@@ -3,11 +3,13 @@
 //! The kernel stops at a probe once where it can emulate the instruction that the probe replaced, and twice where
 //! it has to let the processor run it elsewhere. It emulates `push` of a register, jumps, calls and the one-byte `nop`
 //! (`push_setup_xol_ops` and `branch_setup_xol_ops` in `arch/x86/kernel/uprobes.c`).
-
-use std::collections::HashSet;
+//!
+//! A probe of the return takes the word on top of the stack for the return address: it is one only as long as the
+//! stack pointer has not been moved.
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register,
 };
 
 use super::Arguments;
@@ -22,6 +24,8 @@ pub struct Place {
     pub distance: u64,
     /// The instruction is run out of line.
     pub is_single_stepped: bool,
+    /// The return address is on top of the stack.
+    pub is_at_return_address: bool,
 }
 
 /// The first instruction that the kernel emulates and that every call runs with its arguments still in their
@@ -29,6 +33,7 @@ pub struct Place {
 pub(super) fn find(code: &[u8], arguments: Arguments) -> Option<Place> {
     let mut factory = InstructionInfoFactory::new();
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    let mut is_at_return_address = true;
     for _ in 0..MAX_INSTRUCTIONS {
         if !decoder.can_decode() {
             break;
@@ -38,30 +43,28 @@ pub(super) fn find(code: &[u8], arguments: Arguments) -> Option<Place> {
             break;
         }
         if is_emulated(&instruction) {
-            return Some(Place { distance: instruction.ip(), is_single_stepped: false });
+            return Some(Place {
+                distance: instruction.ip(),
+                is_single_stepped: false,
+                is_at_return_address,
+            });
         }
-        let writes_argument = factory.info(&instruction).used_registers().iter().any(|used| {
-            !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead)
-                && arguments.registers().contains(&used.register().full_register())
-        });
+        let mut writes_argument = false;
+        for used in factory.info(&instruction).used_registers() {
+            let is_read = matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);
+            let register = used.register().full_register();
+            writes_argument |= !is_read && arguments.registers().contains(&register);
+            is_at_return_address &= is_read || register != Register::RSP;
+        }
         if writes_argument || instruction.flow_control() != FlowControl::Next {
             break;
         }
     }
     let mut first = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
-    (first.can_decode() && !first.decode().is_invalid())
-        .then_some(Place { distance: 0, is_single_stepped: true })
-}
-
-/// Whether the function calls, or ends in, one that begins at one of `starts`.
-pub(super) fn calls(code: &[u8], svma: u64, starts: &HashSet<u64>) -> bool {
-    Decoder::with_ip(64, code, svma, DecoderOptions::NONE).into_iter().any(|instruction| {
-        matches!(
-            instruction.flow_control(),
-            FlowControl::Call | FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
-        ) && instruction.op0_kind() == OpKind::NearBranch64
-            && instruction.near_branch_target() != svma
-            && starts.contains(&instruction.near_branch_target())
+    (first.can_decode() && !first.decode().is_invalid()).then_some(Place {
+        distance: 0,
+        is_single_stepped: true,
+        is_at_return_address: true,
     })
 }
 
@@ -88,14 +91,13 @@ fn is_emulated(instruction: &Instruction) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, calls, find};
+    use super::{Place, find};
     use crate::alloc::functions::arguments;
     use proptest::prelude::{any, prop_assert, proptest};
-    use std::collections::HashSet;
 
     fn place(function: &str, code: &[u8]) -> Option<(u64, bool)> {
         let arguments = arguments(function).expect("an allocator");
-        find(code, arguments).map(|Place { distance, is_single_stepped }| (distance, is_single_stepped))
+        find(code, arguments).map(|Place { distance, is_single_stepped, .. }| (distance, is_single_stepped))
     }
 
     #[test]
@@ -119,11 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_asks_another_is_found_out() {
-        // At 0x1000: jmp 0x2000
-        let code = [0xe9, 0xfb, 0x0f, 0, 0];
-        assert!(calls(&code, 0x1000, &HashSet::from([0x1000, 0x2000])));
-        assert!(!calls(&code, 0x1000, &HashSet::from([0x1000, 0x2001])));
+    fn a_return_is_seen_from_where_its_address_is_on_top_of_the_stack() {
+        let is_seen = |code: &[u8]| {
+            find(code, arguments("malloc").expect("an allocator")).map(|place| place.is_at_return_address)
+        };
+        // push %rbp
+        assert_eq!(is_seen(&[0x55]), Some(true));
+        // sub $0x18,%rsp; push %rbp
+        assert_eq!(is_seen(&[0x48, 0x83, 0xec, 0x18, 0x55]), Some(false));
     }
 
     proptest! {
@@ -134,7 +139,6 @@ mod tests {
                     prop_assert!(distance < code.len() as u64);
                 }
             }
-            calls(&code, u64::MAX - 10, &HashSet::from([0]));
         }
     }
 }

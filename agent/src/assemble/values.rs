@@ -4,7 +4,9 @@
 //! |---|---|
 //! | CPU | `samples/count`, `cpu/nanoseconds` |
 //! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
-//! | allocations | `samples/count`, `alloc_objects/count`, `alloc_space/bytes` |
+//! | allocations | `samples/count`, `pool_objects/count`, `pool_space/bytes`, `alloc_objects/count`, `alloc_space/bytes` |
+//!
+//! What a pool of the target handed out it took from an allocator before, so it is in no sum with what those gave.
 
 use abi::event::Event;
 use profile::{Profile, ValueType, bytes_text};
@@ -31,8 +33,12 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             (types, last)
         }
         Source::Alloc { .. } => {
-            let objects = ValueType::fixed("alloc_objects", "count");
-            (vec![SAMPLES, objects, ValueType::fixed("alloc_space", "bytes")], 2)
+            let of = |objects, space| [ValueType::fixed(objects, "count"), ValueType::fixed(space, "bytes")];
+            let mut types = vec![SAMPLES];
+            types.extend(of("pool_objects", "pool_space"));
+            types.extend(of("alloc_objects", "alloc_space"));
+            let last = types.len() - 1;
+            (types, last)
         }
     }
 }
@@ -56,8 +62,15 @@ pub(super) fn of(source: Source, event: Event, counted: Counted) -> Vec<i64> {
                 if event == Event::RELEASED { 0 } else { weight },
             ]
         }
-        // The conversion saturates.
-        Source::Alloc { .. } => vec![counted.n_samples, counted.n_events.round() as u64, weight],
+        Source::Alloc { .. } => {
+            // The conversion saturates.
+            let n_objects = counted.n_events.round() as u64;
+            if event == Event::POOLED {
+                vec![counted.n_samples, n_objects, weight, 0, 0]
+            } else {
+                vec![counted.n_samples, 0, 0, n_objects, weight]
+            }
+        }
     };
     values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
 }
@@ -100,6 +113,16 @@ mod tests {
         }
         let (types, weight_idx) = types(source);
         assert_eq!((types.len(), types[weight_idx].kind.as_ref()), (6, "rss_growth"));
+    }
+
+    #[test]
+    fn what_a_pool_hands_out_is_in_no_sum_with_what_it_took() {
+        let source = Source::Alloc { interval_bytes: 1 };
+        let counted = Counted { n_samples: 2, n_events: 2.6, weight: 100 };
+        assert_eq!(of(source, Event::ALLOCATED, counted), [2, 0, 0, 3, 100]);
+        assert_eq!(of(source, Event::POOLED, counted), [2, 3, 100, 0, 0]);
+        let (types, weight_idx) = types(source);
+        assert_eq!((types.len(), types[weight_idx].kind.as_ref()), (5, "alloc_space"));
     }
 
     #[test]

@@ -27,34 +27,48 @@ pub struct Function {
 /// The functions defined here whose names are asked for. A table that cannot be read has none.
 pub fn functions(elf: &Elf<'_>, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Function> {
     let mut found = BTreeMap::new();
-    for (table, names) in [(".dynsym", ".dynstr"), (".symtab", ".strtab")] {
-        let bytes = |section: Option<&Section>, limit| {
-            section.and_then(|section| elf.section_bytes(section, limit).ok()).unwrap_or_default()
-        };
-        let symbols = bytes(elf.section(table), MAX_TABLE_BYTES);
-        let names = bytes(elf.section(names), MAX_NAMES_BYTES);
-        for symbol in symbols.chunks_exact(SYMBOL_BYTES) {
-            let Some((name, function)) = parse(symbol, &names) else { continue };
-            if is_wanted(name) {
+    for tables in [(".dynsym", ".dynstr"), (".symtab", ".strtab")] {
+        for_each(elf, tables, |name, function| {
+            if let Some(function) = function.filter(|_| is_wanted(name)) {
                 found.entry(name.to_owned()).or_insert(function);
             }
-        }
+        });
     }
     found
 }
 
-/// One entry; `None` for what is no function or is defined elsewhere.
-fn parse<'a>(symbol: &[u8], names: &'a [u8]) -> Option<(&'a str, Function)> {
+/// Whether a function of such a name is asked for from other files.
+pub fn imports(elf: &Elf<'_>, is_wanted: impl Fn(&str) -> bool) -> bool {
+    let mut found = false;
+    for_each(elf, (".dynsym", ".dynstr"), |name, function| found |= function.is_none() && is_wanted(name));
+    found
+}
+
+/// Every function of a symbol table and of its table of names; without a place, those of other files.
+fn for_each(elf: &Elf<'_>, (table, names): (&str, &str), mut take: impl FnMut(&str, Option<Function>)) {
+    let bytes = |section: Option<&Section>, limit| {
+        section.and_then(|section| elf.section_bytes(section, limit).ok()).unwrap_or_default()
+    };
+    let symbols = bytes(elf.section(table), MAX_TABLE_BYTES);
+    let names = bytes(elf.section(names), MAX_NAMES_BYTES);
+    for (name, function) in symbols.chunks_exact(SYMBOL_BYTES).filter_map(|symbol| parse(symbol, &names)) {
+        take(name, function);
+    }
+}
+
+/// One entry; `None` for what is no function.
+fn parse<'a>(symbol: &[u8], names: &'a [u8]) -> Option<(&'a str, Option<Function>)> {
     let kind = symbol.get(4)? & 0xf;
     let section = u16_at(symbol, 6)?;
-    if kind != elf::STT_FUNC.0 || section == elf::SHN_UNDEF.0 {
+    if kind != elf::STT_FUNC.0 {
         return None;
     }
     let rest = names.get(usize::try_from(u32_at(symbol, 0)?).ok()?..)?;
     let name = std::str::from_utf8(rest.split(|byte| *byte == 0).next()?).ok()?;
     // As a static table spells a version: `malloc@@GLIBC_2.2.5`.
     let name = name.split('@').next()?;
-    Some((name, Function { svma: u64_at(symbol, 8)?, size_bytes: u64_at(symbol, 16)? }))
+    let function = Function { svma: u64_at(symbol, 8)?, size_bytes: u64_at(symbol, 16)? };
+    Some((name, (section != elf::SHN_UNDEF.0).then_some(function)))
 }
 
 #[cfg(test)]
@@ -82,7 +96,7 @@ mod tests {
         assert_eq!(parse(&symbol, b"malloc\0"), None);
         symbol[..4].copy_from_slice(&[0; 4]);
         let (name, function) = parse(&symbol, b"malloc@@GLIBC_2.2.5\0").expect("a function");
-        assert_eq!((name, function.svma), ("malloc", u64::MAX));
+        assert_eq!((name, function.map(|it| it.svma)), ("malloc", Some(u64::MAX)));
         for n_bytes in 0..24 {
             assert_eq!(parse(&symbol[..n_bytes], b"malloc\0"), None, "{n_bytes}");
         }

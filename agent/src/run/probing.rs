@@ -18,7 +18,7 @@ use super::{trap, world::World};
 use crate::{
     alloc::{self, Probe},
     kernel::{Cost, Kernel, KernelError, Point},
-    object::{Elf, ObjectFile},
+    object::ObjectFile,
     process::{Backing, FileId},
     procfs::cgroup,
 };
@@ -128,11 +128,16 @@ impl Probing {
             return Arc::clone(probes);
         }
         let path = object.path.to_string_lossy().into_owned();
-        let found = Elf::parse(&object.file).map(|elf| alloc::probes(&elf)).unwrap_or_default();
+        let found = alloc::search(object);
+        if found.probes.is_empty() {
+            self.report.nothing_found.insert(path.clone(), found.looked_in);
+        }
         let (slow, good): (Vec<Probe>, Vec<Probe>) =
-            found.into_iter().partition(|probe| probe.is_single_stepped);
+            found.probes.into_iter().partition(|probe| probe.is_single_stepped);
         self.report.left_out.extend(slow.into_iter().map(|probe| (path.clone(), probe.function)));
-        let offsets = good.iter().map(|probe| (file, probe.function_offsets()));
+        // What a pool asks for when it is empty counts where it asks.
+        let allocators = good.iter().filter(|probe| probe.arguments.allocates());
+        let offsets = allocators.map(|probe| (file, probe.function_offsets()));
         self.report.functions.extend(offsets);
         let numbered = good.into_iter().map(|probe| (self.number_of(&path, &probe), probe));
         let numbered: Arc<[(usize, Probe)]> = numbered.collect();

@@ -13,6 +13,7 @@ mod mini_debug;
 mod names;
 mod perf_map;
 mod snapshot;
+pub(crate) mod stripped;
 mod user;
 
 use std::fs::File;

@@ -11,7 +11,7 @@ use blazesym::symbolize::{CodeInfo, Input, Reason as BlazeReason, Sym, Symbolize
 
 use super::snapshot::{self, Snapshot, SnapshotError};
 use super::{Options, Reason, Resolved, SourceLine, Symbol};
-use super::{debug_file, mini_debug, names};
+use super::{names, stripped};
 use crate::object::{Elf, ElfError, GoTable, ObjectFile, Segments};
 
 /// What is kept of one file between batches.
@@ -57,15 +57,8 @@ impl FileSymbols {
             inlines: options.inlines,
             is_stripped,
         };
-        if is_stripped {
-            match debug_file::find(object, &elf) {
-                Some(debug) => symbols.add(&debug.file),
-                None => {
-                    if let Some(inside) = mini_debug::unpack(&elf) {
-                        symbols.add(&inside);
-                    }
-                }
-            }
+        if is_stripped && let Some(debug) = stripped::find(object, &elf) {
+            symbols.add(&debug);
         }
         Ok(symbols)
     }

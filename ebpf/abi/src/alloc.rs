@@ -11,6 +11,12 @@ pub const SIZE_IS_2: u64 = 2;
 pub const SIZE_IS_3: u64 = 3;
 /// As in `calloc`.
 pub const SIZE_IS_0_TIMES_1: u64 = 4;
+/// As in `reallocarray`.
+pub const SIZE_IS_1_TIMES_2: u64 = 5;
+/// With the seven bits below: the size is the 32-bit number so many steps behind where the first argument points.
+pub const SIZE_AT_0: u64 = 0x80;
+/// Bytes of a step.
+pub const SIZE_AT_0_STEP: u64 = 4;
 /// The bits of the above.
 pub const SIZE_MASK: u64 = 0xff;
 

@@ -1,14 +1,20 @@
 //! An allocation, seen where the allocator is entered: size, sampling, user stack, one record.
 
 use abi::{
-    alloc::{MAX_REQUEST_BYTES, SIZE_IS_0, SIZE_IS_0_TIMES_1, SIZE_IS_1, SIZE_IS_2, SIZE_MASK, SKIP_NULL},
+    alloc::{
+        FREES, IS_POOL, MAX_REQUEST_BYTES, SIZE_AT_0, SIZE_AT_0_STEP, SIZE_IS_0, SIZE_IS_0_TIMES_1,
+        SIZE_IS_1, SIZE_IS_1_TIMES_2, SIZE_IS_2, SIZE_MASK, SKIP_NULL,
+    },
     counter::Counter,
     event::Event,
     sample::NO_STACK,
 };
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip},
+    helpers::{
+        bpf_probe_read_user,
+        generated::{bpf_get_attach_cookie, bpf_get_func_ip},
+    },
     programs::ProbeContext,
 };
 
@@ -31,7 +37,7 @@ pub(crate) fn requested(ctx: &ProbeContext) {
     // SAFETY: the context of a running program.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
     hits::count(cookie);
-    if cookie & SKIP_NULL != 0 && regs.rdi == 0 {
+    if cookie & FREES != 0 || cookie & SKIP_NULL != 0 && regs.rdi == 0 {
         return;
     }
     let n_bytes = match cookie & SIZE_MASK {
@@ -39,6 +45,8 @@ pub(crate) fn requested(ctx: &ProbeContext) {
         SIZE_IS_1 => regs.rsi,
         SIZE_IS_2 => regs.rdx,
         SIZE_IS_0_TIMES_1 => regs.rdi.wrapping_mul(regs.rsi),
+        SIZE_IS_1_TIMES_2 => regs.rsi.wrapping_mul(regs.rdx),
+        size if size >= SIZE_AT_0 => size_at(regs.rdi, size - SIZE_AT_0),
         _ => regs.rcx,
     };
     // The least that an allocator gives is not nothing.
@@ -54,7 +62,16 @@ pub(crate) fn requested(ctx: &ProbeContext) {
     }
     if let Some(scratch) = scratch(slot) {
         let user_stack = user_stack::id(&current, slot, scratch);
-        submit::sample(&current, Event::ALLOCATED, n_bytes, user_stack, NO_STACK);
+        let event = if cookie & IS_POOL != 0 { Event::POOLED } else { Event::ALLOCATED };
+        submit::sample(&current, event, n_bytes, user_stack, NO_STACK);
     }
     release(slot);
+}
+
+/// The size that stands in what is pointed to; 0 if that cannot be read.
+#[inline(always)]
+fn size_at(address: u64, steps: u64) -> u64 {
+    let place = address.wrapping_add(steps * SIZE_AT_0_STEP) as *const u32;
+    // SAFETY: the helper checks that it may read there.
+    unsafe { bpf_probe_read_user(place) }.map_or(0, u64::from)
 }

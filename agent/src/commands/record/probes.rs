@@ -32,11 +32,16 @@ pub(super) fn summary(report: &ProbingReport, duration: Duration) -> Probes {
     }
 }
 
+/// Files named in a sentence.
+const MAX_FILES: usize = 3;
+/// Symbols that distributions leave in stripped files.
+const DEBUG_DATA: &str = ".gnu_debugdata";
+
 /// In sentences.
 pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String> {
     let mut comments = Vec::new();
     if report.probed.is_empty() {
-        comments.push("no target maps an allocator that is known by its name: nothing was probed".to_owned());
+        comments.push(nothing(report));
     }
     for it in summary(report, duration).each {
         let name = it.file.rsplit('/').next().unwrap_or(&it.file);
@@ -81,4 +86,26 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
         ));
     }
     comments
+}
+
+/// What was tried, and what else there is.
+fn nothing(report: &ProbingReport) -> String {
+    let tried: Vec<String> = report
+        .nothing_found
+        .iter()
+        .take(MAX_FILES)
+        .map(|(path, tables)| match tables[..] {
+            [] => format!(
+                "{path} (which has no symbols, no {DEBUG_DATA} and no debug file below /usr/lib/debug)"
+            ),
+            _ => format!("{path} (in {})", tables.join(", ")),
+        })
+        .collect();
+    let tried = if tried.is_empty() { "no file at all".to_owned() } else { tried.join(", ") };
+    let more = report.nothing_found.len().saturating_sub(MAX_FILES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "no target maps an allocator that is known by its name: nothing was probed. Looked for one in {tried}{more}. \
+         `--event faults` shows which stacks make resident memory grow, and needs no allocator"
+    )
 }

@@ -35,6 +35,8 @@ pub struct ProbingReport {
     pub probed: Vec<Probed>,
     /// The functions that they are on.
     pub functions: Vec<(FileId, Range<u64>)>,
+    /// Files mapped with code in which nothing was found, and where it was looked for.
+    pub nothing_found: BTreeMap<String, Vec<&'static str>>,
     /// Probes left out because they would have been single-stepped.
     pub left_out: Vec<(String, String)>,
     /// What the kernel refused, and in how many processes.
