@@ -87,6 +87,8 @@ pub struct Counted {
     pub n_events: f64,
     /// The weight that they stand for.
     pub weight: u64,
+    /// Variance of that weight, where it is an estimate.
+    pub variance: f64,
 }
 
 /// Samples counted so far.
@@ -114,6 +116,15 @@ pub struct Walked {
     pub missing: Option<FileId>,
 }
 
+/// A sample that was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// What it was counted by.
+    pub key: Key,
+    /// How its user half was walked, if it has one.
+    pub walked: Option<Walked>,
+}
+
 impl Aggregate {
     /// Takes in a user stack.
     pub fn add_user_stack(&mut self, stack: RawStack) {
@@ -129,8 +140,7 @@ impl Aggregate {
         self.kernel.insert(id, index);
     }
 
-    /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment. Says how its
-    /// user half was walked, if it has one.
+    /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment.
     pub fn add(
         &mut self,
         sample: &Sample,
@@ -138,7 +148,7 @@ impl Aggregate {
         image_id: ImageId,
         mappings: &Mappings,
         files: &Files,
-    ) -> Option<Walked> {
+    ) -> Added {
         let id = |id| id & !UNREPEATED_STACK;
         let user = self.user_stack(id(sample.user_stack), image_id, mappings, files);
         let kernel = self.kernel.get(&id(sample.kernel_stack)).copied();
@@ -161,8 +171,9 @@ impl Aggregate {
         counted.n_samples += 1;
         counted.n_events += estimate.n_events;
         counted.weight = counted.weight.saturating_add(estimate.weight);
+        counted.variance += estimate.variance;
         self.n_samples += 1;
-        self.note_use(user?, sample.time_ns)
+        Added { key, walked: user.and_then(|user| self.note_use(user, sample.time_ns)) }
     }
 
     /// Notes that a stack was sampled.

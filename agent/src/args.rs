@@ -36,6 +36,7 @@ Examples:
   agent record -o run.svg -- ./server --port 80     a command, from its first instruction to its last
   agent record --comm haproxy -e faults -o rss.svg  who made resident memory grow, in bytes
   agent record --comm envoy -e alloc -o alloc.svg   who allocates, in bytes
+  agent record --comm envoy -e alloc --value inuse_space -d 1m -o live.svg   who holds what was not freed
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
 
 Exit status: 0 when the profile was written; that of the command, after `--`; 1 for an error; 2 for wrong usage.
@@ -76,6 +77,13 @@ pub struct RecordArgs {
     /// Percent of one CPU that probes on allocators may cost before they take themselves off
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     pub probe_budget: f64,
+    /// Probe neither frees nor returns of allocators: cheaper, and nothing is known of what lives
+    #[arg(long)]
+    pub no_live_heap: bool,
+    /// Which value of the profile flamegraph, folded text and report go by: `inuse_space`, `alloc_objects`; a name that does
+    /// not exist is answered with those that do [default: CPU samples, bytes grown or bytes allocated]
+    #[arg(long, value_name = "NAME")]
+    pub value: Option<String>,
     /// How long to record: 500ms, 10s, 2m; COMMAND is ended then [default: 10s, or until COMMAND ends]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,

@@ -1,5 +1,6 @@
 //! From counted stacks to a profile: names every frame once, then writes the stacks down.
 
+mod allocations;
 mod values;
 
 use std::{
@@ -9,10 +10,13 @@ use std::{
 };
 
 use abi::{event::Event, fault::Fault};
+pub use values::index_of as value_index;
+
 use profile::{BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile};
 
 use crate::{
     aggregate::{Aggregate, Counted, Key, UserFrame},
+    heap::Heap,
     kernel::Source,
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
@@ -37,6 +41,10 @@ pub struct Collected<'a> {
     pub jit: &'a HashMap<ImageId, JitProcess>,
     /// Functions of allocators that had a probe.
     pub probed: &'a [(FileId, Range<u64>)],
+    /// What lives of the allocations, if that was followed to the end.
+    pub heap: Option<&'a Heap>,
+    /// The end of the recording, in the time of samples.
+    pub end_ns: u64,
 }
 
 /// Builds the profile of what was collected, with the values of its source ([`values`]).
@@ -50,46 +58,63 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
         profile.meta_mut().comments.push(format!("{n_frames} frames without a name: {reason}"));
     }
     let aggregate = collected.aggregate;
+    let in_use = collected.heap.map(Heap::in_use).unwrap_or_default();
+    let mut allocations = allocations::Summary::of(&collected);
     let mut all: Vec<(&Key, Counted)> = aggregate.counted().collect();
     all.sort_unstable_by_key(|(key, _)| *key);
     for (key, counted) in all {
         let Some(image) = collected.processes.image(key.image) else { continue };
         let process = profile.process(image.pid, &image.name);
         let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
+        let is_nested = is_nested(collected, key);
         let counted =
-            if is_nested(collected, key) { Counted { n_events: 0.0, weight: 0, ..counted } } else { counted };
+            if is_nested { Counted { n_samples: counted.n_samples, ..Counted::default() } } else { counted };
+        let in_use = in_use.get(key).filter(|_| !is_nested).copied().unwrap_or_default();
         let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
         // Who allocates is who called the allocator, which itself is in every stack.
         if matches!(key.event, Event::ALLOCATED | Event::POOLED) && path.len() > 1 {
             path.pop();
         }
+        if key.event == Event::ALLOCATED && !is_nested {
+            allocations.add(&profile, &path, key, counted);
+        }
         let stack = profile.stack(path);
         // The profile was made with the types of these values, so it cannot refuse them.
-        let added = profile.add(stack, thread, &values::of(collected.source, key.event, counted));
+        let added = profile.add(stack, thread, &values::of(collected.source, key.event, counted, in_use));
         debug_assert!(added.is_ok(), "{added:?}");
     }
+    profile.meta_mut().allocations = allocations.into_report();
     let remark = values::remark(&profile, collected.source);
     profile.meta_mut().comments.extend(remark);
     profile
 }
 
-/// Whether an allocator was called by another that has a probe, too: what it gave is counted there.
+/// Whether an allocator was called by another that has a probe, too: what it gave is counted there. In place of the
+/// return address of that other one may be the kernel's, if its return is probed.
 fn is_nested(collected: Collected<'_>, key: &Key) -> bool {
     let stack = key.user.and_then(|index| collected.aggregate.user_stacks().get(index as usize));
-    stack.into_iter().flat_map(|stack| stack.frames.iter().skip(1)).any(|frame| match frame {
+    let Some(stack) = stack else { return false };
+    let is_probed = |frame: &UserFrame| match frame {
         UserFrame::File { file, offset } => {
             collected.probed.iter().any(|(of, offsets)| of == file && offsets.contains(offset))
         }
         UserFrame::Jit { .. } | UserFrame::Unmapped { .. } => false,
-    })
+    };
+    let has_lost_caller = stack.frames.len() == 1 && stack.fault == Fault::RETURN_UNMAPPED;
+    let mut frames = stack.frames.iter();
+    let is_leaf_probed = frames.next().is_some_and(is_probed);
+    is_leaf_probed && has_lost_caller || frames.any(is_probed)
 }
 
-/// How many samples ended for which reason; [`Fault::COMPLETE`] for whole stacks.
+/// How many samples ended for which reason; [`Fault::COMPLETE`] for whole stacks. Those that count for nothing are as
+/// whole as they need be.
 #[must_use]
-pub fn outcomes(aggregate: &Aggregate) -> HashMap<Fault, u64> {
+pub fn outcomes(collected: Collected<'_>) -> HashMap<Fault, u64> {
     let mut outcomes = HashMap::new();
-    for (key, counted) in aggregate.counted() {
-        *outcomes.entry(faults(aggregate, key).0).or_default() += counted.n_samples;
+    for (key, counted) in collected.aggregate.counted() {
+        let fault =
+            if is_nested(collected, key) { Fault::COMPLETE } else { faults(collected.aggregate, key).0 };
+        *outcomes.entry(fault).or_default() += counted.n_samples;
     }
     outcomes
 }

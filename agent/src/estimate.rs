@@ -7,26 +7,30 @@ pub struct Estimate {
     pub n_events: f64,
     /// Their weights together.
     pub weight: u64,
+    /// Variance of that number, which adds up over samples.
+    pub variance: f64,
 }
 
 impl Estimate {
     /// A sample that was taken for itself.
     #[must_use]
     pub const fn whole(weight: u64) -> Self {
-        Self { n_events: 1.0, weight }
+        Self { n_events: 1.0, weight, variance: 0.0 }
     }
 
     /// A sample of `n_bytes`, where samples are `interval_bytes` apart on average: an event of that size is sampled
     /// with probability `1 - exp(-n_bytes / interval_bytes)` (`ebpf::interval`), and the sum over the samples is, on
-    /// average, the sum over all events.
+    /// average, the sum over all events. Its variance is estimated by the sum of `weight² (1 - p)`, where `p` is that
+    /// probability (Horvitz and Thompson, for events that are sampled one by one).
     #[must_use]
     pub fn of_bytes(n_bytes: u64, interval_bytes: u64) -> Self {
         if n_bytes == 0 || interval_bytes == 0 {
             return Self::whole(n_bytes);
         }
         let n_events = -1.0 / (-(n_bytes as f64) / interval_bytes as f64).exp_m1();
+        let weight = n_bytes as f64 * n_events;
         // The conversion saturates.
-        Self { n_events, weight: (n_bytes as f64 * n_events).round() as u64 }
+        Self { n_events, weight: weight.round() as u64, variance: weight * weight * (1.0 - 1.0 / n_events) }
     }
 }
 
@@ -43,10 +47,21 @@ mod tests {
             (1 << 30, 65_536, 1 << 30),
         ];
         for (n_bytes, interval_bytes, expected) in cases {
-            let Estimate { n_events, weight } = Estimate::of_bytes(n_bytes, interval_bytes);
+            let Estimate { n_events, weight, .. } = Estimate::of_bytes(n_bytes, interval_bytes);
             assert_eq!(weight, expected, "{n_bytes} of {interval_bytes}");
             assert!((n_events * n_bytes as f64 - weight as f64).abs() < 1.0, "{n_events} times {n_bytes}");
         }
+    }
+
+    #[test]
+    fn the_error_of_a_sum_is_that_of_sampling() {
+        // 10,000 events of which one in a hundred is sampled: a standard error of 10 %, less what was seen itself.
+        let n_bytes = -((1.0 - 0.01_f64).ln() * 1_048_576.0).round() as u64;
+        let variance = 100.0 * Estimate::of_bytes(n_bytes, 1_048_576).variance;
+        let relative = variance.sqrt() / (10_000.0 * n_bytes as f64);
+        assert!((relative - 0.0995).abs() < 0.001, "{relative}");
+        // What is always sampled has none.
+        assert!(Estimate::of_bytes(1 << 30, 4096).variance.abs() < 1.0);
     }
 
     #[test]

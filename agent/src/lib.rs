@@ -14,6 +14,7 @@ pub mod commands;
 pub mod debuginfod;
 pub mod decode;
 pub mod estimate;
+pub mod heap;
 pub mod kernel;
 pub mod late_walk;
 pub mod memory;

@@ -34,16 +34,18 @@ mod programs {
         0
     }
 
-    /// An allocator is entered.
+    /// An allocator is entered, or what it gave is freed.
     #[uprobe]
     pub(crate) fn brazier_alloc(ctx: ProbeContext) -> u32 {
-        alloc::requested(&ctx);
+        alloc::entered(&ctx);
         0
     }
 
     /// An allocator returns.
     #[uretprobe]
-    pub(crate) fn brazier_allocated(_ctx: RetProbeContext) -> u32 {
+    pub(crate) fn brazier_allocated(ctx: RetProbeContext) -> u32 {
+        // SAFETY: the context of a running program.
+        alloc::returned(unsafe { &*ctx.regs });
         0
     }
 
@@ -53,10 +55,13 @@ mod programs {
     #[unsafe(no_mangle)]
     extern "C" fn brazier_heap(ctx: *mut c_void) -> u32 {
         let ctx = ProbeContext::new(ctx);
-        if alloc::is_entry(&ctx) {
-            alloc::requested(&ctx);
+        if !alloc::is_entry(&ctx) {
+            // SAFETY: the context of a running program.
+            alloc::returned(unsafe { &*ctx.regs });
+        } else if !alloc::entered(&ctx) {
+            return ENTRY_ONLY;
         }
-        ENTRY_ONLY
+        0
     }
 
     /// `task:task_newtask`: a target's child is a target before it runs.

@@ -26,6 +26,8 @@ pub mod hotspots;
 pub mod memory;
 pub mod trend;
 
+mod allocations;
+mod allocations_text;
 mod frames;
 mod meta;
 mod model;
@@ -38,6 +40,7 @@ mod strings;
 mod table;
 mod units;
 
+pub use allocations::{AllocationStack, Allocations, Live, LiveAges, MAX_ALLOCATION_STACKS};
 pub use frames::{
     AddressRange, BuildId, Frame, FrameHandle, FrameKind, KERNEL_MAPPING, Mapping, MappingHandle, Source,
 };

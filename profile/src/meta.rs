@@ -1,5 +1,7 @@
 //! What is known of the run itself. The model cannot look around, so whoever measured says it.
 
+use crate::allocations::Allocations;
+
 /// How a profile came to be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
@@ -31,6 +33,8 @@ pub struct Meta {
     pub unwind_tables: Option<UnwindTables>,
     /// What was put into the targets; None if nothing is, for what was sampled.
     pub probes: Option<Probes>,
+    /// Allocations by stack; None if nobody looked at them.
+    pub allocations: Option<Allocations>,
     /// Free text for the reader.
     pub comments: Vec<String>,
 }

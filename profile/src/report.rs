@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::{
+    allocations::Allocations,
     frames::FrameKind,
     hotspots,
     meta::{FirstStacks, Overhead, Probes, UnwindTables},
@@ -36,6 +37,8 @@ pub struct Report {
     pub unwind_tables: Option<UnwindTables>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocations: Option<Allocations>,
     pub totals: Vec<ReportTotal>,
     pub value: ReportValue,
     pub functions: usize,
@@ -166,6 +169,7 @@ impl Report {
             overhead: meta.overhead.unwrap_or_default(),
             unwind_tables: meta.unwind_tables,
             probes: meta.probes.clone(),
+            allocations: meta.allocations.clone(),
             value: totals.get(weight_idx).map_or_else(
                 || ReportValue { kind: UNKNOWN.into(), unit: UNKNOWN.into() },
                 |total| ReportValue { kind: total.kind.clone(), unit: total.unit.clone() },

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use crate::{
+    allocations_text,
     report::Report,
     strings::{MAX_TEXT_BYTES, UNKNOWN},
     units::{bytes_text, time_text, value_text},
@@ -56,6 +57,7 @@ impl fmt::Display for Styled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.header(f)?;
         self.functions(f)?;
+        self.allocations(f)?;
         self.processes(f)?;
         self.threads(f)?;
         self.counts(f, "lost samples", "by cause", self.report.lost_by_cause.iter())?;
@@ -122,6 +124,16 @@ impl Styled<'_> {
             writeln!(f, "{row}")?;
         }
         self.more(f, self.report.functions, "functions")
+    }
+
+    fn allocations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(allocations) = &self.report.allocations else { return Ok(()) };
+        allocations_text::write(
+            f,
+            allocations,
+            |text| self.paint(BOLD, text),
+            |text, n_used| self.fitted(text, n_used),
+        )
     }
 
     fn processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | CPU | `samples/count`, `cpu/nanoseconds` |
 //! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
-//! | allocations | `samples/count`, `pool_objects/count`, `pool_space/bytes`, `alloc_objects/count`, `alloc_space/bytes` |
+//! | allocations | `samples/count`, `pool_objects/count`, `pool_space/bytes`, `alloc_objects/count`, `alloc_space/bytes`; where frees were seen, also `inuse_objects/count`, `inuse_space/bytes` (the names that Go's heap profiles gave them) |
 //!
 //! What a pool of the target handed out it took from an allocator before, so it is in no sum with what those gave.
 
 use abi::event::Event;
 use profile::{Profile, ValueType, bytes_text};
 
-use crate::{aggregate::Counted, kernel::Source};
+use crate::{aggregate::Counted, heap::InUse, kernel::Source};
 
 const SAMPLES: ValueType = ValueType::fixed("samples", "count");
 
@@ -32,19 +32,35 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             let last = types.len() - 1;
             (types, last)
         }
-        Source::Alloc { .. } => {
-            let of = |objects, space| [ValueType::fixed(objects, "count"), ValueType::fixed(space, "bytes")];
+        Source::Alloc { live_heap, .. } => {
+            let pair =
+                |objects, space| [ValueType::fixed(objects, "count"), ValueType::fixed(space, "bytes")];
             let mut types = vec![SAMPLES];
-            types.extend(of("pool_objects", "pool_space"));
-            types.extend(of("alloc_objects", "alloc_space"));
-            let last = types.len() - 1;
-            (types, last)
+            types.extend(pair("pool_objects", "pool_space"));
+            types.extend(pair("alloc_objects", "alloc_space"));
+            let of_all = types.len() - 1;
+            if live_heap {
+                types.extend(pair("inuse_objects", "inuse_space"));
+            }
+            (types, of_all)
         }
     }
 }
 
-/// The values of what was counted.
-pub(super) fn of(source: Source, event: Event, counted: Counted) -> Vec<i64> {
+/// Where a value of this name stands; the error names those that there are.
+///
+/// # Errors
+/// If there is none.
+pub fn index_of(source: Source, name: &str) -> Result<usize, String> {
+    let (types, _) = types(source);
+    types.iter().position(|it| it.kind == name).ok_or_else(|| {
+        let known: Vec<&str> = types.iter().map(|it| it.kind.as_ref()).collect();
+        format!("there is no value `{name}` here; there are: {}", known.join(", "))
+    })
+}
+
+/// The values of what was counted, and of what of it lives.
+pub(super) fn of(source: Source, event: Event, counted: Counted, in_use: InUse) -> Vec<i64> {
     let weight = counted.weight;
     let values = match source {
         Source::Cpu { frequency_hz } => {
@@ -62,14 +78,18 @@ pub(super) fn of(source: Source, event: Event, counted: Counted) -> Vec<i64> {
                 if event == Event::RELEASED { 0 } else { weight },
             ]
         }
-        Source::Alloc { .. } => {
-            // The conversion saturates.
+        Source::Alloc { live_heap, .. } => {
+            // The conversions saturate.
             let n_objects = counted.n_events.round() as u64;
-            if event == Event::POOLED {
-                vec![counted.n_samples, n_objects, weight, 0, 0]
-            } else {
-                vec![counted.n_samples, 0, 0, n_objects, weight]
+            let (asked, nothing) = ([n_objects, weight], [0, 0]);
+            let (pool, alloc) = if event == Event::POOLED { (asked, nothing) } else { (nothing, asked) };
+            let mut values = vec![counted.n_samples];
+            values.extend(pool);
+            values.extend(alloc);
+            if live_heap {
+                values.extend([in_use.n_objects.round() as u64, in_use.n_bytes]);
             }
+            values
         }
     };
     values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
@@ -94,14 +114,14 @@ pub(super) fn remark(profile: &Profile, source: Source) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{of, types};
-    use crate::{aggregate::Counted, kernel::Source};
+    use super::{index_of, of, types};
+    use crate::{aggregate::Counted, heap::InUse, kernel::Source};
     use abi::event::Event;
 
     #[test]
     fn growth_is_under_its_kind_and_in_the_sum_and_release_in_neither() {
         let source = Source::Resident { interval_bytes: 1 };
-        let counted = Counted { n_samples: 2, n_events: 2.0, weight: 8192 };
+        let counted = Counted { n_samples: 2, n_events: 2.0, weight: 8192, ..Counted::default() };
         let cases = [
             (Event::RELEASED, [2, 8192, 0, 0, 0, 0]),
             (Event::RESIDENT_SHARED, [2, 0, 8192, 0, 0, 8192]),
@@ -109,7 +129,7 @@ mod tests {
             (Event::RESIDENT_ANONYMOUS, [2, 0, 0, 0, 8192, 8192]),
         ];
         for (event, expected) in cases {
-            assert_eq!(of(source, event, counted), expected, "{event:?}");
+            assert_eq!(of(source, event, counted, InUse::default()), expected, "{event:?}");
         }
         let (types, weight_idx) = types(source);
         assert_eq!((types.len(), types[weight_idx].kind.as_ref()), (6, "rss_growth"));
@@ -117,17 +137,35 @@ mod tests {
 
     #[test]
     fn what_a_pool_hands_out_is_in_no_sum_with_what_it_took() {
-        let source = Source::Alloc { interval_bytes: 1 };
-        let counted = Counted { n_samples: 2, n_events: 2.6, weight: 100 };
-        assert_eq!(of(source, Event::ALLOCATED, counted), [2, 0, 0, 3, 100]);
-        assert_eq!(of(source, Event::POOLED, counted), [2, 3, 100, 0, 0]);
+        let source = Source::Alloc { interval_bytes: 1, live_heap: false };
+        let counted = Counted { n_samples: 2, n_events: 2.6, weight: 100, ..Counted::default() };
+        let values = |event| of(source, event, counted, InUse::default());
+        assert_eq!(values(Event::ALLOCATED), [2, 0, 0, 3, 100]);
+        assert_eq!(values(Event::POOLED), [2, 3, 100, 0, 0]);
         let (types, weight_idx) = types(source);
         assert_eq!((types.len(), types[weight_idx].kind.as_ref()), (5, "alloc_space"));
     }
 
     #[test]
     fn a_cpu_sample_stands_for_its_period() {
-        let counted = Counted { n_samples: 3, n_events: 3.0, weight: 3 };
-        assert_eq!(of(Source::Cpu { frequency_hz: 100 }, Event::CPU, counted), [3, 30_000_000]);
+        let counted = Counted { n_samples: 3, n_events: 3.0, weight: 3, ..Counted::default() };
+        let values = of(Source::Cpu { frequency_hz: 100 }, Event::CPU, counted, InUse::default());
+        assert_eq!(values, [3, 30_000_000]);
+    }
+
+    #[test]
+    fn what_lives_is_among_the_values_only_where_frees_were_seen_and_a_wrong_name_is_told_of_the_right_ones()
+    {
+        let source = |live_heap| Source::Alloc { interval_bytes: 1, live_heap };
+        let counted = Counted { n_samples: 2, n_events: 5.0, weight: 500, ..Counted::default() };
+        let in_use = InUse { n_objects: 2.4, n_bytes: 240, variance: 0.0 };
+        assert_eq!(of(source(true), Event::ALLOCATED, counted, in_use), [2, 0, 0, 5, 500, 2, 240]);
+        assert_eq!(of(source(false), Event::ALLOCATED, counted, in_use), [2, 0, 0, 5, 500]);
+        assert_eq!(index_of(source(true), "inuse_space"), Ok(6));
+        let said = index_of(source(false), "inuse_space").expect_err("it is not there");
+        assert!(
+            said.ends_with("there are: samples, pool_objects, pool_space, alloc_objects, alloc_space"),
+            "{said}"
+        );
     }
 }

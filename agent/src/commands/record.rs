@@ -13,7 +13,7 @@ use std::{
 };
 
 use abi::counter::Counter;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use profile::{
     FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode,
@@ -56,9 +56,13 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
             Source::Resident { interval_bytes: args.interval.unwrap_or(DEFAULT_FAULTS_INTERVAL_BYTES) }
         }
         Event::Alloc => {
-            Source::Alloc { interval_bytes: args.interval.unwrap_or(DEFAULT_ALLOC_INTERVAL_BYTES) }
+            let interval_bytes = args.interval.unwrap_or(DEFAULT_ALLOC_INTERVAL_BYTES);
+            Source::Alloc { interval_bytes, live_heap: !args.no_live_heap }
         }
     };
+    if let Some(name) = &args.value {
+        assemble::value_index(source, name).map_err(|reason| anyhow!("--value {name}: {reason}"))?;
+    }
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
     kernel::mount_tracefs_if_missing();
@@ -107,7 +111,14 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
     let mut meta = meta(&recording, description);
     meta.comments.extend(no_cache);
-    let mut profile = assemble::profile(recording.collected(), &mut symbolizer, meta);
+    let collected = recording.collected();
+    let mut profile = assemble::profile(collected, &mut symbolizer, meta);
+    match args.value.as_ref().map(|name| assemble::value_index(collected.source, name)) {
+        Some(Ok(index)) => profile.weigh_by(index),
+        // It could not be measured in the end, which a comment says.
+        Some(Err(reason)) => profile.meta_mut().comments.push(reason),
+        None => {}
+    }
     fetching.finish_and_clear();
     if let Some(debuginfod) = symbolizer.debuginfod() {
         profile.meta_mut().comments.push(debuginfod.outcomes().to_string());
@@ -219,7 +230,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
 
     let mut stacks_complete = 0;
     let mut truncated = Vec::new();
-    for (fault, count) in assemble::outcomes(&recording.aggregate) {
+    for (fault, count) in assemble::outcomes(recording.collected()) {
         if fault.is_complete() {
             stacks_complete += count;
         } else {
@@ -247,6 +258,7 @@ fn meta(recording: &Recording, command: String) -> Meta {
         overhead: Some(overhead(recording)),
         unwind_tables: Some(unwind_tables(recording)),
         probes: recording.probing.as_ref().map(|probing| probes::summary(probing, recording.duration)),
+        allocations: None,
         comments: comments::comments(recording),
     }
 }

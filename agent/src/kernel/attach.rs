@@ -36,6 +36,8 @@ pub enum Source {
     Alloc {
         /// Mean distance of two samples.
         interval_bytes: u64,
+        /// Whether they are followed until they are freed.
+        live_heap: bool,
     },
 }
 
@@ -48,12 +50,18 @@ impl Source {
         }
     }
 
+    /// Whether allocations are followed until they are freed.
+    #[must_use]
+    pub const fn has_live_heap(self) -> bool {
+        matches!(self, Self::Alloc { live_heap: true, .. })
+    }
+
     /// Mean distance of two samples, where it is measured in bytes.
     #[must_use]
     pub const fn interval_bytes(self) -> Option<u64> {
         match self {
             Self::Cpu { .. } => None,
-            Self::Resident { interval_bytes } | Self::Alloc { interval_bytes } => Some(interval_bytes),
+            Self::Resident { interval_bytes } | Self::Alloc { interval_bytes, .. } => Some(interval_bytes),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! From the object in this binary to programs in the kernel.
 
-use abi::{config::Config, limits, names};
+use abi::{
+    config::{Config, OPTION_LIVE_HEAP},
+    limits, names,
+};
 use aya::{Ebpf, EbpfLoader, maps::MapError};
 
 use super::KernelError;
@@ -13,12 +16,19 @@ const MAX_RING_BYTES: u32 = 64 << 20;
 
 /// Loads maps and programs, with this many scratch spaces for each CPU.
 pub(super) fn load(config: Config, n_slots: u32) -> Result<Ebpf, KernelError> {
+    // Memory is taken when they are made.
+    let (n_pending, n_live) = match config.options & OPTION_LIVE_HEAP {
+        0 => (1, 1),
+        _ => (limits::MAX_PENDING, limits::MAX_LIVE),
+    };
     EbpfLoader::new()
         .override_global(names::GLOBAL_CONFIG, &config, true)
         .map_max_entries(names::MAP_RING, ring_bytes(n_cpus()))
         .map_max_entries(names::MAP_SCRATCH, n_slots)
         .map_max_entries(names::MAP_CACHE, n_slots)
         .map_max_entries(names::MAP_CAPTURE, n_slots)
+        .map_max_entries(names::MAP_PENDING, n_pending)
+        .map_max_entries(names::MAP_LIVE, n_live)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }

@@ -6,6 +6,7 @@
 mod attach;
 mod cost;
 mod error;
+mod live;
 mod load;
 pub mod probe;
 mod shared;
@@ -21,7 +22,13 @@ mod uprobe_multi;
 
 use std::{fs::File, num::NonZeroU32, time::Duration};
 
-use abi::{alloc::MAX_PROBES, config::Config, counter::Counter, limits, names, unwind::UnwindRule};
+use abi::{
+    alloc::MAX_PROBES,
+    config::{Config, OPTION_LIVE_HEAP},
+    counter::Counter,
+    limits, names,
+    unwind::UnwindRule,
+};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
@@ -30,6 +37,7 @@ use aya::{
 pub use attach::{Clock, Source, max_frequency_hz};
 pub use cost::Cost;
 pub use error::KernelError;
+pub use live::LiveObject;
 pub use sideband::{RawProcessRecord, Sideband};
 pub use tracefs::mount_if_missing as mount_tracefs_if_missing;
 pub use uprobe::{Point, ProbeId};
@@ -47,6 +55,7 @@ pub struct Kernel {
     source: Source,
     sampling: Option<attach::Sampling>,
     uprobes: uprobe::Uprobes,
+    live: live::LiveTables,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<std::os::fd::OwnedFd>,
 }
@@ -64,7 +73,8 @@ impl Kernel {
         sideband: Sideband,
     ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), ..config };
+        let options = if source.has_live_heap() { OPTION_LIVE_HEAP } else { 0 };
+        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), options, ..config };
         let n_slots = if matches!(source, Source::Alloc { .. }) { limits::N_SLOTS } else { 1 };
         let mut ebpf = load::load(config, n_slots)?;
         attach::follow(&mut ebpf)?;
@@ -75,6 +85,7 @@ impl Kernel {
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
             hits: load::take(&mut ebpf, names::MAP_HITS)?,
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
+            live: live::LiveTables::take(&mut ebpf)?,
             ebpf,
             sideband,
             source,
@@ -112,7 +123,7 @@ impl Kernel {
     /// # Errors
     /// If the kernel refuses the program.
     pub fn load_probes(&mut self, children_are_followed: bool) -> Result<Option<String>, KernelError> {
-        self.uprobes.load(&mut self.ebpf, children_are_followed)
+        self.uprobes.load(&mut self.ebpf, children_are_followed, self.source.has_live_heap())
     }
 
     /// Puts probes into a file of a process: all of them or none.
@@ -215,6 +226,28 @@ impl Kernel {
             Source::Alloc { .. } => self.uprobes.cost(&self.ebpf),
             other => cost::of_program(&self.ebpf, other.program()),
         }
+    }
+
+    /// Forgets live objects, as nobody will free them: their process has ended.
+    ///
+    /// # Errors
+    /// If the map cannot be changed.
+    pub fn forget_live(&mut self, objects: &[LiveObject]) -> Result<(), KernelError> {
+        self.live.forget(objects)
+    }
+
+    /// Whether the kernel side has not seen an object freed.
+    #[must_use]
+    pub fn is_live(&self, object: &LiveObject) -> bool {
+        self.live.holds(object)
+    }
+
+    /// Forgets the calls of allocators in which processes were when they ended; gives how many of them were sampled.
+    ///
+    /// # Errors
+    /// If the map cannot be read or changed.
+    pub fn forget_calls(&mut self, is_of: impl Fn(u32) -> bool) -> Result<u64, KernelError> {
+        self.live.forget_calls(is_of)
     }
 
     /// Memory that the kernel holds for our maps.

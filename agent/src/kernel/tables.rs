@@ -80,12 +80,12 @@ impl Tables {
     }
 }
 
-fn map_error(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
+pub(super) fn map_error(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
     move |source| KernelError::Map { map, source }
 }
 
 /// Not every process that ends was a target or had mappings.
-fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), MapError> {
+pub(super) fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), MapError> {
     match removed {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),

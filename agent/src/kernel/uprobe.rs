@@ -9,7 +9,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use abi::names;
+use abi::{alloc::SKIP_NULL, names};
 use aya::{
     Ebpf,
     programs::{
@@ -37,6 +37,15 @@ pub struct Point {
     pub cookie: u64,
     /// Whether the return of the function is probed as well.
     pub has_return: bool,
+}
+
+impl Point {
+    /// Of a function whose return is stopped at each time. The kernel then puts an address of its own in place of the
+    /// return address, and leaves it there if the function jumps to another that has a probe: there no caller is found.
+    /// So the first counts, and nobody is left out.
+    pub(super) fn always_returning(self) -> Self {
+        if self.has_return { Self { cookie: self.cookie & !SKIP_NULL, ..self } } else { self }
+    }
 }
 
 /// Probes that were put in together.
@@ -83,6 +92,7 @@ impl Uprobes {
         &mut self,
         ebpf: &mut Ebpf,
         children_are_followed: bool,
+        has_returns: bool,
     ) -> Result<Option<String>, KernelError> {
         let loader = self.loader.take().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
         // A child has a copy of its parent's probes. Those put in one by one go as it runs into them; the others stay
@@ -98,6 +108,9 @@ impl Uprobes {
                 Ok(None)
             }
             Err(reason) => {
+                if has_returns {
+                    loaded(ebpf, names::PROGRAM_ALLOCATED, UProbe::load)?;
+                }
                 loaded(ebpf, names::PROGRAM_ALLOC, UProbe::load)?;
                 Ok(Some(reason.to_string()))
             }
@@ -177,7 +190,10 @@ impl Uprobes {
     pub(super) fn cost(&self, ebpf: &Ebpf) -> Option<Cost> {
         match &self.multi {
             Some(multi) => multi.programs().map(cost::of_descriptor).sum(),
-            None => cost::of_program(ebpf, names::PROGRAM_ALLOC),
+            None => {
+                let programs = [names::PROGRAM_ALLOC, names::PROGRAM_ALLOCATED];
+                programs.into_iter().filter_map(|name| cost::of_program(ebpf, name)).map(Some).sum()
+            }
         }
     }
 }
@@ -191,7 +207,7 @@ impl Place {
         // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let mut links = Vec::with_capacity(self.points.len());
-        for point in &self.points {
+        for point in self.points.iter().map(|point| point.always_returning()) {
             // The return first: the entry counts on it.
             let returned = point.has_return.then_some(names::PROGRAM_ALLOCATED);
             for name in returned.into_iter().chain([names::PROGRAM_ALLOC]) {

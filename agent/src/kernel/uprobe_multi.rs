@@ -81,7 +81,8 @@ impl Multi {
             // The return first: the entry counts on it.
             Some((returned, _)) => {
                 let returned = returned.attach(pid, file, &with_return)?;
-                let entries = self.entry.attach(pid, file, points)?;
+                let points: Vec<Point> = points.iter().map(|point| point.always_returning()).collect();
+                let entries = self.entry.attach(pid, file, &points)?;
                 Ok(Attachment { is_session: false, _links: vec![returned, entries] })
             }
             None => Err(io::Error::from(io::ErrorKind::NotFound)),

@@ -183,6 +183,12 @@ impl Processes {
         self.image(self.present(pid)?)
     }
 
+    /// Whether a process is this image now, or was when it ended.
+    #[must_use]
+    pub fn is_present(&self, id: ImageId) -> bool {
+        self.image(id).is_some_and(|image| self.present(image.pid) == Some(id))
+    }
+
     /// Every file seen.
     #[must_use]
     pub fn files(&self) -> &Files {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abi::alloc::{MAX_PROBES, PROBE_SHIFT};
+use abi::alloc::{HAS_RETURN, MAX_PROBES, PROBE_SHIFT};
 
 pub use report::{Probed, ProbingReport, Refusal};
 
@@ -33,6 +33,8 @@ const MAX_ATTACHED: usize = 4096;
 /// Probes under way.
 pub(super) struct Probing {
     budget_percent: f64,
+    /// Whether frees and returns are probed as well.
+    live_heap: bool,
     /// For a control group: where its members are.
     group: Option<PathBuf>,
     /// Where to probe the files that were seen so far, and the numbers of the probes.
@@ -53,6 +55,7 @@ impl Probing {
     pub(super) fn start(
         kernel: &mut Kernel,
         budget_percent: f64,
+        live_heap: bool,
         group: Option<PathBuf>,
         follow_children: bool,
     ) -> Result<Self, KernelError> {
@@ -62,10 +65,11 @@ impl Probing {
         let now = Instant::now();
         Ok(Self {
             budget_percent,
+            live_heap,
             group,
             files: HashMap::new(),
             armed: HashSet::new(),
-            report: ProbingReport { hit_ns, one_by_one, ..ProbingReport::default() },
+            report: ProbingReport { hit_ns, one_by_one, wants_frees: live_heap, ..ProbingReport::default() },
             n_attached: 0,
             began: now,
             looked: now,
@@ -106,7 +110,8 @@ impl Probing {
             return;
         }
         self.n_attached += 1;
-        let points: Vec<Point> = probes.iter().map(|(number, probe)| point(*number, probe)).collect();
+        let points: Vec<Point> =
+            probes.iter().map(|(number, probe)| point(*number, probe, self.live_heap)).collect();
         match kernel.attach_probes(pid, &object.file, &points) {
             Ok(_) => self.count_process(probes.iter().map(|(number, _)| *number)),
             Err(error) if error.is_of_ended_process() => {}
@@ -132,8 +137,13 @@ impl Probing {
         if found.probes.is_empty() {
             self.report.nothing_found.insert(path.clone(), found.looked_in);
         }
+        let mut probes = found.probes;
+        probes.retain(|probe| self.live_heap || !probe.arguments.is_free());
+        // What is allocated while they are put in one by one must not look as if it were never freed.
+        probes.sort_by_key(|probe| !probe.arguments.is_free());
         let (slow, good): (Vec<Probe>, Vec<Probe>) =
-            found.probes.into_iter().partition(|probe| probe.is_single_stepped);
+            probes.into_iter().partition(|probe| probe.is_single_stepped);
+        self.report.leaves_frees_out |= slow.iter().any(|probe| probe.arguments.is_free());
         self.report.left_out.extend(slow.into_iter().map(|probe| (path.clone(), probe.function)));
         // What a pool asks for when it is empty counts where it asks.
         let allocators = good.iter().filter(|probe| probe.arguments.allocates());
@@ -216,8 +226,10 @@ impl Probing {
     }
 }
 
-fn point(number: usize, probe: &Probe) -> Point {
+fn point(number: usize, probe: &Probe, live_heap: bool) -> Point {
     let number = (number as u64).min(u64::from(MAX_PROBES - 1));
-    let cookie = probe.arguments.cookie() | number << PROBE_SHIFT;
-    Point { file_offset: probe.file_offset, cookie, has_return: false }
+    let has_return = live_heap && probe.has_return;
+    let returns = if has_return { HAS_RETURN } else { 0 };
+    let cookie = probe.arguments.cookie() | returns | number << PROBE_SHIFT;
+    Point { file_offset: probe.file_offset, cookie, has_return }
 }

@@ -8,6 +8,7 @@ use super::{End, ExitStatus, FirstStacks, Losses, ProbingReport};
 use crate::{
     aggregate::Aggregate,
     assemble::Collected,
+    heap::Heap,
     kernel::{Clock, Cost, KernelError, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
@@ -53,6 +54,10 @@ pub struct Recording {
     pub first_stacks: FirstStacks,
     /// Stacks that the kernel side could not walk, for code too new, and the agent did.
     pub n_walked_late: u64,
+    /// What lives of the allocations, if that was followed and every free was seen.
+    pub heap: Option<Heap>,
+    /// The end of the recording, in the time of samples.
+    pub end_ns: u64,
     /// Probes on allocators, if that is what was recorded.
     pub probing: Option<ProbingReport>,
     /// What it cost.
@@ -75,13 +80,21 @@ impl Recording {
     /// The part of it that a profile is made from.
     #[must_use]
     pub fn collected(&self) -> Collected<'_> {
+        let source = match self.source {
+            Source::Alloc { interval_bytes, .. } => {
+                Source::Alloc { interval_bytes, live_heap: self.heap.is_some() }
+            }
+            source => source,
+        };
         Collected {
-            source: self.source,
+            source,
             aggregate: &self.aggregate,
             processes: &self.processes,
             objects: &self.objects,
             functions: &self.functions,
             jit: &self.jit,
+            heap: self.heap.as_ref(),
+            end_ns: self.end_ns,
             probed: self.probing.as_ref().map_or(&[], |probing| &probing.functions),
         }
     }

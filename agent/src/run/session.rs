@@ -1,30 +1,34 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
+mod living;
 mod table_writes;
 
 use std::{path::PathBuf, time::Duration};
 
 use abi::{
     counter::Counter,
+    event::Event,
     sample::Sample,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
 use super::{
-    End, Losses, Recording, RunError, Targets, Usage,
+    End, Losses, ProbingReport, Recording, RunError, Targets, Usage,
     beginnings::Beginnings,
     late::{Late, Taken},
     probing::Probing,
     table_use::TableUse,
     world::World,
 };
+use living::Living;
+
 use crate::{
-    aggregate::{Aggregate, Walked},
+    aggregate::{Added, Aggregate},
     clock,
     decode::{self, ProcessEvent, Record},
     estimate::Estimate,
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
-    process::{FileId, ImageId},
+    process::FileId,
     procfs::status,
     table_cache::TableCache,
     table_op::TableOp,
@@ -49,6 +53,7 @@ pub(super) struct Session {
     table_use: TableUse,
     beginnings: Beginnings,
     late: Late,
+    living: Living,
     /// Read, and not counted yet.
     samples: Vec<Sample>,
     /// Read, and not applied yet.
@@ -88,6 +93,7 @@ impl Session {
             table_use: TableUse::default(),
             beginnings: Beginnings::default(),
             late: Late::default(),
+            living: Living::new(source.has_live_heap()),
             samples: Vec::new(),
             events: Vec::new(),
             cpu_before: Duration::ZERO,
@@ -137,9 +143,11 @@ impl Session {
         self.start_unix_ns = clock::unix_ns();
         self.cpu_before = own_cpu();
         self.beginnings.start(clock::monotonic_ns());
+        self.living.start(clock::monotonic_ns());
         let clock = self.kernel.start_sampling()?;
-        if let Source::Alloc { .. } = self.source {
-            let mut probing = Probing::start(&mut self.kernel, budget_percent, group, follow_children)?;
+        if let Source::Alloc { live_heap, .. } = self.source {
+            let mut probing =
+                Probing::start(&mut self.kernel, budget_percent, live_heap, group, follow_children)?;
             probing.arm(&mut self.kernel, &self.world);
             self.probing = Some(probing);
         }
@@ -197,6 +205,7 @@ impl Session {
         }
         self.write_tables(as_of_ns);
         self.count_late(false);
+        self.settle_living(as_of_ns);
     }
 
     /// Ends sampling, reads what is left, and hands everything over. The kernel side is gone afterwards.
@@ -206,18 +215,24 @@ impl Session {
         clock: Clock,
         duration: Duration,
     ) -> Result<Recording, KernelError> {
+        // Probes are taken out one after another: from here on a free may be missed.
+        let end_ns = clock::monotonic_ns();
+        self.living.end(end_ns);
         self.kernel.stop_sampling()?;
         self.pump_until(u64::MAX);
         self.world.tables.wait();
         self.write_tables(u64::MAX);
         self.count_late(true);
-        let counters = self.kernel.counters()?;
+        let mut counters = self.kernel.counters()?;
+        self.finish_living(end, &mut counters)?;
         let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
         let accounted = self.aggregate.n_samples()
             + self.losses.unknown_process
             + self.losses.undecoded
             + counted(Counter::RingFull)
-            + counted(Counter::SlotsBusy);
+            + counted(Counter::SlotsBusy)
+            + counted(Counter::AllocationsFailed)
+            + counted(Counter::CallsUnreturned);
         self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
         self.losses.files_unopened = self.world.n_unopened;
         self.losses.captures_dropped = self.late.n_dropped;
@@ -231,6 +246,7 @@ impl Session {
             table_cache: self.world.tables.cache_counts(),
         };
         let probing = self.probing.map(|probing| probing.into_report(&self.kernel)).transpose()?;
+        let has_all_frees = probing.as_ref().is_some_and(ProbingReport::has_all_frees);
         let Self {
             world: World { processes, objects, functions, jit, .. },
             source,
@@ -239,6 +255,7 @@ impl Session {
             first_table_error,
             beginnings,
             late,
+            living,
             start_unix_ns,
             ..
         } = self;
@@ -253,6 +270,8 @@ impl Session {
             first_table_error,
             first_stacks: beginnings.sum(),
             n_walked_late: late.n_walked,
+            heap: living.into_heap().filter(|_| has_all_frees),
+            end_ns,
             probing,
             usage,
             end,
@@ -293,17 +312,22 @@ impl Session {
         let processes = &self.world.processes;
         let image_id = processes.image_at(pid, sample.time_ns);
         let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
-            self.losses.unknown_process += 1;
+            // Only samples are lost: whose free this is, nothing is known of either.
+            self.losses.unknown_process += u64::from(sample.event != Event::FREED);
             return;
         };
+        if sample.event == Event::FREED {
+            return self.living.freed(sample, id);
+        }
+        self.living.allocated(sample, id, estimate);
         match self.late.take(sample, id, &image.mappings, &self.kernel) {
             Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
             Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
             Taken::ByKernel => {}
         }
-        let walked = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
+        let added = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
         let since_ns = image.since_ns;
-        self.note(walked, id, since_ns, sample.time_ns);
+        self.note(added, sample, since_ns);
     }
 
     /// What a sample stands for.
@@ -320,17 +344,18 @@ impl Session {
             self.aggregate.add_user_stack(stack);
             let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
-            let walked = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
+            let added = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
             let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
-            self.note(walked, it.image, since_ns, it.sample.time_ns);
+            self.note(added, &it.sample, since_ns);
         }
     }
 
-    fn note(&mut self, walked: Option<Walked>, image: ImageId, since_ns: u64, time_ns: u64) {
-        let Some(walked) = walked else { return };
-        self.beginnings.note(image, since_ns, time_ns, walked.is_complete);
+    fn note(&mut self, added: Added, sample: &Sample, since_ns: u64) {
+        self.living.attribute(sample, added.key);
+        let Some(walked) = added.walked else { return };
+        self.beginnings.note(added.key.image, since_ns, sample.time_ns, walked.is_complete);
         if let Some(file) = walked.missing {
-            self.ask_for_table(file, time_ns);
+            self.ask_for_table(file, sample.time_ns);
         }
     }
 

@@ -35,6 +35,12 @@ counters! {
     TargetsFull "targets_full" "processes not followed because the table of targets was full"
     ResidentFull "resident_full" "changes of resident memory not seen because the table of processes was full or busy"
     MappingsFull "mappings_full" "forks whose mappings could not be copied for want of room or memory"
+    AllocationsFailed "allocations_failed" "sampled calls of allocators that gave nothing: not counted"
+    CallsUnreturned "calls_unreturned" "sampled calls of allocators that were not seen to return: not counted"
+    PendingFull "pending_full" "allocations not followed, and counted when they began, because the table of calls under way was full or busy"
+    LiveFull "live_full" "sampled allocations not followed, and missing from what is live, because the table of live ones was full or busy"
+    FreesMissed "frees_missed" "live allocations whose address was given out again: they were freed unseen"
+    FreesLost "frees_lost" "frees not told of because the ring was full or busy"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 

@@ -54,6 +54,14 @@ pub const MIN_RING_BYTES: u32 = 1 << 20;
 /// cannot, two more are for a thread and for one that preempted it. A third is turned away, and counted.
 pub const N_SLOTS: u32 = 3;
 
+/// Sampled allocations that can be live at once (80 bytes each, allocated at the start where live heap is wanted). At 512
+/// KiB between samples they stand for 32 GiB and more.
+pub const MAX_LIVE: u32 = 65_536;
+
+/// Sampled calls of allocators that can be under way at once (120 bytes each): one for each thread, and few are in a
+/// sampled call.
+pub const MAX_PENDING: u32 = 4096;
+
 /// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
 pub const COMM_BYTES: usize = 16;
 

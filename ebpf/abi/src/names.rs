@@ -31,6 +31,10 @@ pub const MAP_FILES: &str = "FILES";
 pub const MAP_PIECES: &str = "PIECES";
 /// tgid -> [`crate::resident::Resident`].
 pub const MAP_RESIDENT: &str = "RESIDENT";
+/// [`crate::alloc::Call`] -> [`crate::alloc::Pending`].
+pub const MAP_PENDING: &str = "PENDING";
+/// [`crate::alloc::LiveKey`] -> [`crate::alloc::Live`].
+pub const MAP_LIVE: &str = "LIVE";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number of a probe -> hits, per CPU.

@@ -1,12 +1,12 @@
 //! Every map and global of the programs, and the scratch space of one CPU.
 
 use abi::{
-    alloc::MAX_PROBES,
+    alloc::{Call, Live, LiveKey, MAX_PROBES, Pending},
     config::Config,
     counter::{Counter, N_COUNTERS},
     limits::{
-        MAX_LARGE_PROCESSES, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES, MAX_TARGETS, MAX_UNWIND_FILES,
-        MIN_RING_BYTES,
+        MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
+        MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
     resident::Resident,
@@ -31,7 +31,8 @@ use super::{
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0 };
+static CONFIG: Config =
+    Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0, options: 0 };
 
 #[map]
 pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
@@ -56,6 +57,11 @@ pub(super) static PIECES: ArrayOfMaps<Piece, { MAX_TABLE_PIECES as usize }> = Ar
 #[map]
 pub(super) static RESIDENT: HashMap<u32, Resident> =
     HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);
+/// Both preallocated: they are written on every path of a sampled allocation, in whatever a probe interrupts.
+#[map]
+pub(super) static PENDING: HashMap<Call, Pending> = HashMap::with_max_entries(MAX_PENDING, 0);
+#[map]
+pub(super) static LIVE: HashMap<LiveKey, Live> = HashMap::with_max_entries(MAX_LIVE, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
 /// Number of a probe -> how often it was run into.

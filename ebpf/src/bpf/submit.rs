@@ -22,28 +22,48 @@ use super::{
 /// The agent reads the ring on a timer: waking it for each record would cost more than the record.
 const FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
-/// Writes one sample; without room for one of its stacks, it is lost.
+/// Writes one sample of now; without room for one of its stacks, it is lost.
 #[inline(always)]
 pub(super) fn sample(current: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) {
     if user_stack == NO_ROOM || kernel_stack == NO_ROOM {
         return count(Counter::RingFull);
     }
-    let Some(mut entry) = RING.reserve::<Sample>(0) else { return count(Counter::RingFull) };
+    // SAFETY: a helper without arguments.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    if !write(current, &What { event, time_ns, user_stack, kernel_stack, weight, context: 0 }) {
+        count(Counter::RingFull);
+    }
+}
+
+/// The part of a sample that is not the same for all on this CPU.
+pub(super) struct What {
+    pub(super) event: Event,
+    pub(super) time_ns: u64,
+    pub(super) user_stack: u64,
+    pub(super) kernel_stack: u64,
+    pub(super) weight: u64,
+    pub(super) context: u64,
+}
+
+/// Writes one sample; gives `false` if the ring has no room.
+#[inline(always)]
+pub(super) fn write(current: &Current, what: &What) -> bool {
+    let Some(mut entry) = RING.reserve::<Sample>(0) else { return false };
     entry.write(Sample {
         kind: KIND_SAMPLE,
         // SAFETY: a helper without arguments.
         cpu: unsafe { bpf_get_smp_processor_id() } as u16,
-        event,
-        // SAFETY: as above.
-        time_ns: unsafe { bpf_ktime_get_ns() },
+        event: what.event,
+        time_ns: what.time_ns,
         tgid: current.tgid,
         tid: current.tid,
-        user_stack,
-        kernel_stack,
-        weight,
-        context: 0,
+        user_stack: what.user_stack,
+        kernel_stack: what.kernel_stack,
+        weight: what.weight,
+        context: what.context,
     });
     entry.submit(FLAGS);
+    true
 }
 
 /// In place of a stack ID: the ring has no room. A plain number, because LLVM spills the undefined half of an

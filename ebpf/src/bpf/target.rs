@@ -32,6 +32,13 @@ pub(super) fn current() -> Option<Current> {
     Some(Current { tgid, tid, image_since_ns: target.map_or(0, |target| target.image_since_ns) })
 }
 
+/// The current thread, target or not.
+#[inline(always)]
+pub(super) fn anyone() -> Current {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    Current { tgid: (pid_tgid >> 32) as u32, tid: pid_tgid as u32, image_since_ns: 0 }
+}
+
 #[inline(always)]
 fn is_wanted(config: &Config, flags: u32) -> bool {
     if flags & TARGET_ACTIVE != 0 || config.scope & SCOPE_ALL != 0 {

@@ -11,6 +11,8 @@
 //! | `overhead {kernel_ns_per_sample, kernel_cpu_percent, agent_cpu_percent, agent_rss_bytes, table_bytes}` | null: not measured |
 //! | `unwind_tables {tables_evicted, tables_without_room, tables_from_cache, tables_cached, cache_files_damaged, tables_not_cached}` | null: not counted |
 //! | `probes {on_percent, times_on, at_once, hit_ns, refused, each}` | only where there were some; `each` is a list of `{function, offset, file, processes, hits, hits_per_second, cpu_percent}`, most hits first |
+//! | `allocations {live, n_stacks, stacks [{frames, alloc_objects, alloc_bytes, alloc_bytes_error, live}]}` | of allocations only: estimates by stack with their standard errors; `live` is what was not freed, or null |
+//! | `live {objects, bytes, bytes_error, ages {under_1s, under_10s, under_1min, under_10min, longer}, growth_bytes, late_growth_bytes, growth_percent, verdict}` | bytes by age; growth from the first reading to the last, in the second half of the run, and of the growth of all stacks; the verdict as `agent memory` gives it |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

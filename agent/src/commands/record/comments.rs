@@ -5,6 +5,7 @@ use abi::counter::Counter;
 use super::{is_loss, probes};
 use crate::{
     assemble,
+    heap::Heap,
     kernel::KernelError,
     run::{End, Recording},
 };
@@ -62,6 +63,10 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
             "mappings past what a process can have: code there is not known (it maps code and does not stop)",
         ),
         (recording.n_walked_late, "samples in code too new for the kernel side: walked by the agent"),
+        (
+            recording.heap.as_ref().map_or(0, Heap::n_without_history),
+            "live allocations of stacks too many to be followed over time: no verdict on those",
+        ),
         (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
     ] {
         if count > 0 {

@@ -78,6 +78,9 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
             cost.n_runs, report.hit_ns
         ));
     }
+    if report.wants_frees && !report.has_all_frees() {
+        comments.push("what lives is left out: not every free was seen".to_owned());
+    }
     if let Some((after, hits_per_second)) = report.ended {
         comments.push(format!(
             "the probes took themselves off after {:.1} s: {hits_per_second:.0} hits a second cost more than \

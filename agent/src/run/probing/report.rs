@@ -39,6 +39,10 @@ pub struct ProbingReport {
     pub nothing_found: BTreeMap<String, Vec<&'static str>>,
     /// Probes left out because they would have been single-stepped.
     pub left_out: Vec<(String, String)>,
+    /// Whether frees were to be seen.
+    pub wants_frees: bool,
+    /// Some of those left out would have seen them.
+    pub leaves_frees_out: bool,
     /// What the kernel refused, and in how many processes.
     pub refusals: BTreeMap<Refusal, u64>,
     /// Files of processes that were not probed, as there were enough of them.
@@ -51,4 +55,12 @@ pub struct ProbingReport {
     pub ended: Option<(Duration, f64)>,
     /// What one hit costs on this machine, in nanoseconds, without a sample.
     pub hit_ns: f64,
+}
+
+impl ProbingReport {
+    /// Whether every free was seen of what was allocated under the probes.
+    #[must_use]
+    pub fn has_all_frees(&self) -> bool {
+        self.ended.is_none() && self.refusals.is_empty() && self.n_beyond == 0 && !self.leaves_frees_out
+    }
 }

@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// The first is kept: those after it mostly have the same cause.
-    fn note_table_error(&mut self, error: KernelError) {
+    pub(super) fn note_table_error(&mut self, error: KernelError) {
         self.losses.table_writes += 1;
         self.first_table_error.get_or_insert(error);
     }
