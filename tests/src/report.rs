@@ -18,6 +18,7 @@ pub struct Report {
     pub unwind_tables: UnwindTables,
     pub first_stacks: FirstStacks,
     pub overhead: Overhead,
+    pub allocations: Option<Allocations>,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     pub processes: Vec<Process>,
@@ -55,6 +56,49 @@ pub struct FirstStacks {
 #[expect(missing_docs, reason = "as above")]
 pub struct Overhead {
     pub table_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Allocations {
+    pub live: Option<Live>,
+    pub stacks: Vec<AllocationStack>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct AllocationStack {
+    pub frames: Vec<String>,
+    pub alloc_bytes: u64,
+    pub alloc_bytes_error: u64,
+    pub live: Option<Live>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Live {
+    pub bytes: u64,
+    pub growth_percent: f64,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Verdict {
+    pub kind: String,
+    pub rate_bytes_per_second: f64,
+    pub reasons: Vec<String>,
+}
+
+impl Allocations {
+    /// Bytes that functions of this name allocated, and those of them that live.
+    #[must_use]
+    pub fn of(&self, function: &str) -> (u64, u64) {
+        let stacks = self.stacks.iter().filter(|stack| stack.frames.iter().any(|frame| frame == function));
+        stacks.fold((0, 0), |(allocated, live), stack| {
+            (allocated + stack.alloc_bytes, live + stack.live.as_ref().map_or(0, |live| live.bytes))
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -104,6 +148,16 @@ impl Report {
     #[must_use]
     pub fn total(&self, kind: &str) -> u64 {
         self.totals.iter().filter(|total| total.kind == kind).map(|total| total.value).sum()
+    }
+
+    /// What a comment that begins with a number and goes on with these words counts; 0 without one.
+    #[must_use]
+    pub fn counted(&self, words: &str) -> u64 {
+        let counts = self.comments.iter().filter_map(|comment| {
+            let (count, rest) = comment.split_once(' ')?;
+            rest.starts_with(words).then(|| count.parse::<u64>().ok())?
+        });
+        counts.sum()
     }
 
     /// The share of a function itself, in percent; 0 if it is not among the first hundred.

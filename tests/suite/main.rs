@@ -10,6 +10,7 @@ mod formats;
 mod garbage_collected;
 mod images;
 mod inlines;
+mod live_heap;
 mod many_mappings;
 mod mapped_files;
 mod memory;

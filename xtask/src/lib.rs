@@ -1,3 +1,4 @@
 //! The part of the developer commands that tests call as a library.
 
 pub mod programs;
+pub mod sites;

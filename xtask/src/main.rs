@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask help` lists them. The only script language of the project.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
+mod alloc_accuracy;
 mod bench;
 mod bless;
 mod capture;
@@ -38,6 +39,8 @@ enum Command {
     Vm(vm::Args),
     /// Measure side by side and rewrite the tables of docs/benchmarks.md
     Bench(bench::Args),
+    /// Hold the estimates of --event alloc against 10 GiB that are known
+    AllocAccuracy(alloc_accuracy::Args),
     /// Rewrite the golden files from what the code does now
     Bless,
     /// Make hostile input for the readers and the walk; fails when something is found
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test => return Ok(suite::run(&workspace)),
         Command::Vm(args) => vm::run(&workspace, &args)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
+        Command::AllocAccuracy(args) => alloc_accuracy::run(&workspace, &args)?,
         Command::Bless => bless::run(&workspace)?,
         Command::Capture { args } => capture::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,

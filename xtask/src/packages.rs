@@ -22,7 +22,7 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 13] = [
+pub(crate) const TESTS: [Package; 15] = [
     ("gcc", "compiles tests/programs"),
     ("binutils", "strips the agent for the virtual machine, and target programs"),
     ("xz-utils", "packs a symbol table into a target program"),
@@ -38,6 +38,8 @@ pub(crate) const TESTS: [Package; 13] = [
     ("bpftool", "run time of the kernel programs, as the kernel counts it"),
     ("busybox-static", "the user space of the virtual machine"),
     ("qemu-system-x86", "the virtual machine"),
+    ("libjemalloc2", "an allocator in front of the C library's"),
+    ("libtcmalloc-minimal4", "another one"),
     ("python3", "fetches Envoy, which Debian does not have"),
 ];
 

@@ -87,6 +87,8 @@ const PROGRAMS: &[Program] = &[
     Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
     Program { name: "allocate", source: "allocate.c", flags: &NO_FRAME_POINTERS },
     Program { name: "churn", source: "churn.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "accounted", source: "accounted.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "objects", source: "objects.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
