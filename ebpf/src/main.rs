@@ -44,8 +44,7 @@ mod programs {
     /// An allocator returns.
     #[uretprobe]
     pub(crate) fn brazier_allocated(ctx: RetProbeContext) -> u32 {
-        // SAFETY: the context of a running program.
-        alloc::returned(unsafe { &*ctx.regs });
+        alloc::returned(ctx.regs);
         0
     }
 
@@ -56,8 +55,7 @@ mod programs {
     extern "C" fn brazier_heap(ctx: *mut c_void) -> u32 {
         let ctx = ProbeContext::new(ctx);
         if !alloc::is_entry(&ctx) {
-            // SAFETY: the context of a running program.
-            alloc::returned(unsafe { &*ctx.regs });
+            alloc::returned(ctx.regs);
         } else if !alloc::entered(&ctx) {
             return ENTRY_ONLY;
         }

@@ -102,3 +102,82 @@ fn path(stack: &AllocationStack) -> String {
     let more = if stack.frames.len() > MAX_FRAMES { " < ..." } else { "" };
     format!("{}{more}", frames.join(" < "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::write;
+    use crate::{
+        allocations::{AllocationStack, Allocations, Live, LiveAges},
+        trend::{Point, judge},
+    };
+
+    struct Shown(Allocations);
+
+    impl fmt::Display for Shown {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write(f, &self.0, str::to_owned, |text, _| text.to_owned())
+        }
+    }
+
+    /// A MiB a second for 30 s.
+    fn leak() -> Live {
+        let points: Vec<Point> =
+            (0..30).map(|second| Point::at(second * 1_000_000_000, second << 20)).collect();
+        Live {
+            objects: 3000,
+            bytes: 29 << 20,
+            bytes_error: 1 << 20,
+            ages: LiveAges {
+                under_1s: 1 << 20,
+                under_10s: 9 << 20,
+                under_1min: 19 << 20,
+                ..LiveAges::default()
+            },
+            growth_bytes: 29 << 20,
+            late_growth_bytes: 14 << 20,
+            growth_percent: 97.0,
+            verdict: judge(&points, None),
+        }
+    }
+
+    fn stack(leaf: &str, live: Option<Live>) -> AllocationStack {
+        AllocationStack {
+            frames: ["main", leaf].map(str::to_owned).into(),
+            alloc_objects: 3000,
+            alloc_bytes: 30 << 20,
+            alloc_bytes_error: 1 << 20,
+            live,
+        }
+    }
+
+    #[test]
+    fn a_stack_that_grows_says_so_and_one_that_is_freed_holds_nothing() {
+        let freed = Live { bytes: 0, growth_bytes: 0, ..leak() };
+        let shown = Shown(Allocations {
+            live: Some(leak()),
+            n_stacks: 3,
+            stacks: vec![stack("keeps", Some(leak())), stack("frees\x1b", Some(freed))],
+        });
+        let expected = [
+            "",
+            "live heap: 29.0 MiB ± 1.0 MiB, growing by 1.00 MiB/s",
+            "      ages  under 1 s 3 %, under 10 s 31 %, under 1 min 66 %",
+            "  29.0 MiB  ± 1.0 MiB in use, growing by 1.00 MiB/s, 97 % of the growth; 30.0 MiB ± 1.0 MiB allocated",
+            "            keeps < main",
+            "            ages: under 1 s 3 %, under 10 s 31 %, under 1 min 66 %",
+            "   nothing  in use; 30.0 MiB ± 1.0 MiB allocated",
+            "            frees? < main",
+            "        and 1 more stacks",
+        ];
+        assert_eq!(shown.to_string().lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn where_frees_were_not_seen_there_is_nothing_about_them() {
+        let shown = Shown(Allocations { live: None, n_stacks: 1, stacks: vec![stack("takes", None)] });
+        let expected = ["", "allocations by stack", "  30.0 MiB  ± 1.0 MiB", "            takes < main"];
+        assert_eq!(shown.to_string().lines().collect::<Vec<_>>(), expected);
+    }
+}

@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     if (divisor == 0)
         return 2;
     /* Whoever looks on needs a moment to know the code. */
-    usleep(300000);
+    usleep(700000);
     freed_16(divisor);
     freed_256(divisor);
     freed_4k(divisor);

@@ -11,6 +11,8 @@
  * failing     fails_here asks 1,000 times for 1 GiB that it cannot have
  * aligned     aligned_here takes 16 MiB by posix_memalign, aligned to 64, zeroed_here 16 MiB by calloc: both kept
  * crowd       100 threads at once; each takes 2 MiB in pieces of 4 KiB (crowd_takes) and frees every second one
+ * unseen      64 pieces of 64 bytes of taken_64 are freed by a child that shares the memory, whose free nobody sees;
+ *             again_64 gets the same places
  *
  * usage: objects MODE [SECONDS] */
 #define _GNU_SOURCE
@@ -161,6 +163,22 @@ static void failing(void)
     fails_here();
 }
 
+KEEP(taken_64, malloc(64), 4 * KIB, 64)
+KEEP(again_64, malloc(64), 4 * KIB, 64)
+
+static void unseen(void)
+{
+    taken_64();
+    pid_t child = vfork();
+    if (child == 0) {
+        free_kept(0, n_kept);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    n_kept = 0;
+    again_64();
+}
+
 static pthread_barrier_t start;
 
 NOINLINE static void crowd_takes(void **pieces, size_t n)
@@ -194,7 +212,7 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
     /* Whoever looks on needs a moment to know the code. */
-    usleep(300000);
+    usleep(700000);
     if (!strcmp(mode, "kept")) {
         kept_1k();
         kept_64k();
@@ -218,6 +236,8 @@ int main(int argc, char **argv)
     } else if (!strcmp(mode, "aligned")) {
         aligned_here();
         zeroed_here();
+    } else if (!strcmp(mode, "unseen")) {
+        unseen();
     } else if (!strcmp(mode, "crowd")) {
         crowd();
     } else {

@@ -107,7 +107,7 @@ fn a_resize_that_succeeds_replaces_and_one_that_fails_changes_nothing() -> Resul
 
 #[test]
 fn a_call_that_fails_is_counted_and_allocates_nothing() -> Result<()> {
-    let recording = record("failing", "2s")?;
+    let recording = record("failing", "3s")?;
     assert_eq!(
         recording.report.counted("sampled calls of allocators that gave nothing"),
         1000,
@@ -118,9 +118,21 @@ fn a_call_that_fails_is_counted_and_allocates_nothing() -> Result<()> {
 
 #[test]
 fn what_is_given_through_a_pointer_or_zeroed_is_followed() -> Result<()> {
-    let recording = record("aligned", "2s")?;
+    let recording = record("aligned", "3s")?;
     assert_fate(&recording, "aligned_here", (16, 16))?;
     assert_fate(&recording, "zeroed_here", (16, 16))
+}
+
+#[test]
+fn what_was_freed_unseen_does_not_live_once_its_place_is_given_out_again_and_is_counted() -> Result<()> {
+    // Every call is sampled.
+    let options = ["--event", "alloc", "--interval", "1", "--probe-budget", "1000", "--duration", "3s"];
+    let recording = agent::record(command_args(&options, &paths::program("objects")?, &["unseen"]))?;
+    let allocations = allocations(&recording.report)?;
+    assert_eq!(allocations.of("taken_64"), (4096, 0), "{recording}");
+    assert_eq!(allocations.of("again_64"), (4096, 4096), "{recording}");
+    assert_eq!(recording.report.counted("live allocations whose address"), 64, "{recording}");
+    Ok(())
 }
 
 #[test]
@@ -185,10 +197,9 @@ fn of_ten_stacks_the_one_that_grows_is_first_and_a_cache_and_a_sawtooth_are_no_l
 fn an_allocator_in_front_of_the_library_is_followed() -> Result<()> {
     let objects = paths::program("objects")?;
     let objects = objects.to_str().context("a path that is text")?;
-    for (library, package) in [
-        ("libjemalloc.so.2", "libjemalloc2"),
-        ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
-    ] {
+    for (library, package) in
+        [("libjemalloc.so.2", "libjemalloc2"), ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4")]
+    {
         let path = Path::new("/usr/lib/x86_64-linux-gnu").join(library);
         ensure!(path.is_file(), "no {library} here: install Debian's package {package}");
         let mut options = OPTIONS.to_vec();

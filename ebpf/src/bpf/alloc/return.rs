@@ -24,7 +24,9 @@ use super::{
 const RETURN_ADDRESS_BYTES: u64 = 8;
 
 #[inline(always)]
-pub(crate) fn returned(regs: &pt_regs) {
+pub(crate) fn returned(regs: *const pt_regs) {
+    // SAFETY: the context of a running program.
+    let regs = unsafe { &*regs };
     let call = Call { pid_tgid: bpf_get_current_pid_tgid(), sp: regs.rsp.wrapping_sub(RETURN_ADDRESS_BYTES) };
     // SAFETY: only copied from.
     let Some(pending) = unsafe { PENDING.get(&call) }.copied() else { return };
