@@ -84,6 +84,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "forker", source: "forker.c", flags: &NO_FRAME_POINTERS },
     Program { name: "threads", source: "threads.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grower", source: "grower.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "ten_stacks", source: "ten_stacks.c", flags: &NO_FRAME_POINTERS },
     Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
     Program { name: "allocate", source: "allocate.c", flags: &NO_FRAME_POINTERS },
     Program { name: "churn", source: "churn.c", flags: &NO_FRAME_POINTERS },
