@@ -38,7 +38,7 @@ struct Ability {
 
 const ABILITIES: [Ability; 9] = [
     Ability { name: "record cpu samples", rests_on: &[names::CPU_CLOCK] },
-    Ability { name: "record page faults", rests_on: &[names::PAGE_FAULTS] },
+    Ability { name: "record what makes memory grow", rests_on: &[names::RSS_STAT] },
     Ability { name: "record blocked time", rests_on: &[names::SCHED_SWITCH] },
     Ability { name: "record allocations", rests_on: &[names::UPROBES, names::UPROBE_PROGRAM] },
     Ability { name: "follow requests", rests_on: &[names::SYS_ENTER, names::SYS_EXIT] },
@@ -196,7 +196,7 @@ mod tests {
         checks.extend(privileges.map(|name| ok(Group::Privileges, name, "effective")));
         let counter = ["no hardware counter (No such file or directory (os error 2))", "none needed"];
         checks.push(missing(false, Group::EventSources, "cpu cycles", counter));
-        let events = [names::CPU_CLOCK, names::PAGE_FAULTS, names::SCHED_SWITCH, names::SYS_ENTER];
+        let events = [names::CPU_CLOCK, names::RSS_STAT, names::SCHED_SWITCH, names::SYS_ENTER];
         checks.extend(events.map(|name| ok(Group::EventSources, name, "opens")));
         checks.extend([names::SYS_EXIT, names::UPROBES].map(|name| ok(Group::EventSources, name, "opens")));
         checks

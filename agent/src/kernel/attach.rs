@@ -131,10 +131,8 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
     match source {
         Source::Cpu { .. } => loaded(ebpf, names::PROGRAM_CPU, PerfEvent::load).map(drop),
         Source::Resident { .. } => {
-            tracepoint::check(
-                "kmem/rss_stat",
-                &[(" mm_id", 8, 4), (" curr", 12, 4), (" member", 16, 4), (" size", 24, 8)],
-            )?;
+            let (name, fields) = tracepoint::RSS_STAT;
+            tracepoint::check(name, &fields)?;
             loaded(ebpf, names::PROGRAM_RESIDENT, TracePoint::load).map(drop)
         }
         // [`super::uprobe`] loads what it attaches.

@@ -26,6 +26,8 @@ pub mod names {
     pub const PROCESS_EVENTS: &str = "process events";
     /// Forks.
     pub const TASK_NEWTASK: &str = "task:task_newtask";
+    /// Growth of resident memory.
+    pub const RSS_STAT: &str = "kmem:rss_stat";
     /// Blocked time.
     pub const SCHED_SWITCH: &str = "sched:sched_switch";
     /// Begin of a system call.

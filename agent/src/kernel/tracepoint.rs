@@ -6,6 +6,10 @@ use std::fs;
 
 use super::{KernelError, tracefs::TRACEFS};
 
+/// What `--event faults` reads of `kmem:rss_stat`.
+pub(super) const RSS_STAT: (&str, [Field; 4]) =
+    ("kmem/rss_stat", [(" mm_id", 8, 4), (" curr", 12, 4), (" member", 16, 4), (" size", 24, 8)]);
+
 /// A field: the end of its declaration, its offset, its size in bytes.
 type Field = (&'static str, u32, u32);
 

@@ -12,7 +12,7 @@ use super::{
     Check, Group, Question, bpf, host, names,
     surroundings::{Surroundings, read_number},
 };
-use crate::kernel::{KernelError, sideband::Sideband};
+use crate::kernel::{KernelError, sideband::Sideband, tracepoint};
 
 /// Rate at which the sampling events are opened: one that no kernel's limit is below.
 const TRIAL_RATE_HZ: u64 = 99;
@@ -80,7 +80,7 @@ fn process_events(surroundings: &Surroundings) -> Check {
 }
 
 fn page_faults(surroundings: &Surroundings) -> Check {
-    let question = question(names::PAGE_FAULTS, "stacks that make memory grow", false);
+    let question = question(names::PAGE_FAULTS, "nothing: not needed", false);
     match first_cpu().and_then(|cpu| open_sampled(Software::PAGE_FAULTS, cpu)) {
         Ok(()) => question.ok("opens"),
         Err(error) => refused(question, &error, surroundings),
@@ -91,6 +91,7 @@ fn tracepoints(surroundings: &Surroundings) -> Vec<Check> {
     let tracepoints = [
         (names::TASK_NEWTASK, "following forks", true),
         ("sched:sched_process_exec", "following execs", true),
+        (names::RSS_STAT, "stacks of what makes memory grow", false),
         (names::SCHED_SWITCH, "blocked time", false),
         (names::SYS_ENTER, "requests, event loops", false),
         (names::SYS_EXIT, "requests, event loops", false),
@@ -123,8 +124,21 @@ fn tracepoint(question: Question, events: &str, surroundings: &Surroundings) -> 
     };
     let event = Tracepoint::with_id(id.unsigned_abs());
     match first_cpu().and_then(|cpu| open(builder(event, cpu).sample_period(1))) {
+        Ok(()) if question.name == names::RSS_STAT => rss_stat(question),
         Ok(()) => question.ok("opens"),
         Err(error) => refused(question, &error, surroundings),
+    }
+}
+
+/// It opens; what is in it must be where it is read.
+fn rss_stat(question: Question) -> Check {
+    let (name, fields) = tracepoint::RSS_STAT;
+    match tracepoint::check(name, &fields) {
+        Ok(()) => question.ok("opens, and has the fields that are read"),
+        Err(error) => question.missing(
+            error.to_string(),
+            "none: an agent made for this kernel; `agent memory --no-stacks` watches without stacks",
+        ),
     }
 }
 
