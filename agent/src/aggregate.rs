@@ -3,6 +3,8 @@
 //! A stack crosses from the kernel once. What it could not normalise there, for want of a mapping, is normalised
 //! here, with the mappings of the image that the sample belongs to.
 
+mod over_time;
+
 use std::collections::HashMap;
 
 use abi::{
@@ -12,11 +14,15 @@ use abi::{
     sample::{NO_STACK, Sample, UNREPEATED_STACK},
 };
 
+use profile::growth::Timeline;
+
 use crate::{
     decode::RawStack,
     estimate::Estimate,
     process::{Backing, FileId, Files, ImageId, Mappings},
 };
+
+pub use over_time::Row;
 
 /// A user frame that needs nothing more to be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,10 +97,26 @@ pub struct Counted {
     pub variance: f64,
 }
 
+impl Counted {
+    fn add(&mut self, estimate: Estimate) {
+        self.n_samples += 1;
+        self.n_events += estimate.n_events;
+        self.weight = self.weight.saturating_add(estimate.weight);
+        self.variance += estimate.variance;
+    }
+
+    /// Samples whose number of events nobody asks for.
+    fn over_time(n_samples: u64, weight: u64) -> Self {
+        Self { n_samples, n_events: n_samples as f64, weight, variance: 0.0 }
+    }
+}
+
 /// Samples counted so far.
 #[derive(Debug, Default)]
 pub struct Aggregate {
     raw_user: HashMap<u64, RawStack>,
+    /// Those from before the last time that stacks were forgotten: samples of them may be on their way.
+    raw_user_before: HashMap<u64, RawStack>,
     kernel: HashMap<u64, StackIndex>,
     /// Stacks without absolute frames are the same whatever the image, and stand under `None`.
     resolved: HashMap<(u64, Option<ImageId>), StackIndex>,
@@ -103,6 +125,8 @@ pub struct Aggregate {
     last_sampled_ns: Vec<u64>,
     kernel_stacks: Interned<KernelStack>,
     counted: HashMap<Key, Counted>,
+    /// In the place of `counted` where it must be known when something was counted.
+    over_time: Option<Timeline<Key, Event>>,
     n_samples: u64,
     n_stacks_missing: u64,
 }
@@ -167,11 +191,11 @@ impl Aggregate {
             self.n_stacks_missing += 1;
         }
         let key = Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel };
-        let counted = self.counted.entry(key).or_default();
-        counted.n_samples += 1;
-        counted.n_events += estimate.n_events;
-        counted.weight = counted.weight.saturating_add(estimate.weight);
-        counted.variance += estimate.variance;
+        match &mut self.over_time {
+            // Threads that come and go would be rows without an end.
+            Some(rows) => rows.add(Key { tid: sample.tgid, ..key }, sample.time_ns, estimate.weight),
+            None => self.counted.entry(key).or_default().add(estimate),
+        }
         self.n_samples += 1;
         Added { key, walked: user.and_then(|user| self.note_use(user, sample.time_ns)) }
     }
@@ -208,7 +232,10 @@ impl Aggregate {
 
     /// What was counted, in no order.
     pub fn counted(&self) -> impl Iterator<Item = (&Key, Counted)> {
-        self.counted.iter().map(|(key, counted)| (key, *counted))
+        let over_time = self.over_time.iter().flat_map(Timeline::sums);
+        let over_time =
+            over_time.map(|(key, n_samples, weight)| (key, Counted::over_time(n_samples, weight)));
+        self.counted.iter().map(|(key, counted)| (key, *counted)).chain(over_time)
     }
 
     /// Distinct user stacks.
@@ -247,7 +274,7 @@ impl Aggregate {
         {
             return Some(*index);
         }
-        let raw = self.raw_user.get(&id)?;
+        let raw = self.raw_user.get(&id).or_else(|| self.raw_user_before.get(&id))?;
         let is_portable =
             raw.words.iter().all(|word| matches!(PackedFrame(*word).unpack(), Frame::File { .. }));
         let index = self.user_stacks.intern(resolve(raw, mappings, files));
@@ -310,112 +337,4 @@ impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Aggregate, UserFrame};
-    use crate::{
-        decode::{MappedRegion, RawStack},
-        estimate::Estimate,
-        process::{Interest, Processes, Snapshot},
-    };
-    use abi::{
-        event::Event,
-        fault::Fault,
-        frame::PackedFrame,
-        sample::{KIND_SAMPLE, Sample, UNREPEATED_STACK},
-    };
-
-    fn processes() -> Processes {
-        let mut processes = Processes::new(Interest::default());
-        for (pid, start) in [(1, 0x10_000), (2, 0x50_000)] {
-            let region = |start, inode, path: &str| MappedRegion {
-                start,
-                end: start + 0x1000,
-                file_offset: 0x400,
-                device: (8, 1),
-                inode,
-                path: path.into(),
-            };
-            let regions = vec![region(start, 7, "/bin/x"), region(0x90_000, 0, "")];
-            processes.insert(Snapshot { pid, regions, ..Snapshot::default() }, 0, &mut Vec::new());
-        }
-        processes
-    }
-
-    fn stack(id: u64, words: &[PackedFrame]) -> RawStack {
-        RawStack {
-            id,
-            fault: Fault::COMPLETE,
-            has_frame_pointer_steps: false,
-            words: words.iter().map(|frame| frame.0).collect(),
-        }
-    }
-
-    fn add(aggregate: &mut Aggregate, processes: &Processes, tgid: u32, user_stack: u64) {
-        let sample = Sample {
-            kind: KIND_SAMPLE,
-            cpu: 0,
-            event: Event::CPU,
-            time_ns: 9,
-            tgid,
-            tid: tgid,
-            user_stack,
-            kernel_stack: 0,
-            weight: 1,
-            context: 0,
-        };
-        let id = processes.image_at(tgid, 9).expect("an image");
-        let image = processes.image(id).expect("by ID");
-        aggregate.add(&sample, Estimate::whole(1), id, &image.mappings, processes.files());
-    }
-
-    #[test]
-    fn one_raw_stack_of_two_processes_is_two_stacks_where_its_addresses_mean_two_things() {
-        let (mut aggregate, processes) = (Aggregate::default(), processes());
-        aggregate.add_user_stack(stack(5, &[0x10_010, 0x90_010].map(PackedFrame::absolute)));
-        add(&mut aggregate, &processes, 1, 5);
-        add(&mut aggregate, &processes, 2, 5);
-        let file = processes.files().by_number(1).expect("the file");
-        let stacks: Vec<_> =
-            aggregate.user_stacks().iter().map(|stack| (&stack.frames[..], stack.fault)).collect();
-        let whole = [UserFrame::File { file, offset: 0x410 }, UserFrame::Jit { address: 0x90_010 }];
-        let lost = [UserFrame::Unmapped { address: 0x10_010 }, UserFrame::Jit { address: 0x90_010 }];
-        assert_eq!(stacks, [(&whole[..], Fault::COMPLETE), (&lost[..], Fault::COMPLETE)]);
-    }
-
-    #[test]
-    fn a_frame_normalised_in_the_kernel_and_one_normalised_here_are_the_same_stack() {
-        let (mut aggregate, processes) = (Aggregate::default(), processes());
-        aggregate.add_user_stack(stack(5, &[PackedFrame::absolute(0x10_010)]));
-        aggregate.add_user_stack(stack(6, &[PackedFrame::file(1, 0x410)]));
-        for id in [5, 6, 6] {
-            add(&mut aggregate, &processes, 1, id);
-        }
-        let weights: Vec<_> = aggregate.counted().map(|(_, counted)| counted.weight).collect();
-        assert_eq!((weights, aggregate.n_samples()), (vec![3], 3));
-    }
-
-    #[test]
-    fn a_stack_that_is_not_repeated_is_counted_and_forgotten() {
-        let (mut aggregate, processes) = (Aggregate::default(), processes());
-        for id in 0..100 {
-            aggregate.add_user_stack(stack(id, &[PackedFrame::file(1, 0x410)]));
-            add(&mut aggregate, &processes, 1, id | UNREPEATED_STACK);
-        }
-        assert_eq!((aggregate.n_samples(), aggregate.n_stacks_missing()), (100, 0));
-        assert_eq!(
-            (aggregate.user_stacks().len(), aggregate.raw_user.len(), aggregate.resolved.len()),
-            (1, 0, 0)
-        );
-    }
-
-    #[test]
-    fn a_return_address_outside_all_mappings_ends_the_stack_and_a_missing_stack_is_counted() {
-        let (mut aggregate, processes) = (Aggregate::default(), processes());
-        aggregate.add_user_stack(stack(5, &[0x10_010, 0x1234, 0x10_020].map(PackedFrame::absolute)));
-        add(&mut aggregate, &processes, 1, 5);
-        add(&mut aggregate, &processes, 1, 404);
-        let [found] = aggregate.user_stacks() else { panic!("{:?}", aggregate.user_stacks()) };
-        assert_eq!((found.frames.len(), found.fault), (1, Fault::RETURN_UNMAPPED));
-        assert_eq!((aggregate.n_samples(), aggregate.n_stacks_missing()), (2, 1));
-    }
-}
+mod tests;

@@ -1,8 +1,13 @@
 //! The command line.
 
+mod memory;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use memory::MEMORY_EXAMPLES;
+
+pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
 #[derive(Debug, Parser)]
@@ -182,65 +187,6 @@ pub enum ReportForm {
 
 /// What the arithmetic of the kernel side can hold (`ebpf::interval`).
 const MAX_INTERVAL_BYTES: u64 = 64 << 30;
-
-const MEMORY_EXAMPLES: &str = "\
-Examples:
-  agent memory --pid $(pgrep -o nginx)              nginx and all its workers, until Ctrl-C
-  agent memory --pid 4711 -d 10m --report json      for programs
-  agent memory --pid 4711 --snapshot before         and `kill -USR1` of the agent for before-1, before-2, ...
-  agent memory compare before.memory.json before-1.memory.json
-
-Exit status: 0 when a report was written, whatever its verdict; 1 for an error; 2 for wrong usage.
-Processes of other users need root or CAP_SYS_PTRACE for PSS and for snapshots.";
-
-/// `agent memory`.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct MemoryArgs {
-    /// What else can be done.
-    #[command(subcommand)]
-    pub command: Option<MemoryCommand>,
-    /// Process to watch, with its children; may be given more than once
-    #[arg(short, long = "pid", value_name = "PID", required = true)]
-    pub pids: Vec<u32>,
-    /// Leave out children of the processes given, present and future
-    #[arg(long)]
-    pub no_children: bool,
-    /// Time between two readings: 100ms, 1s, 1m
-    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = parse_interval, allow_hyphen_values = true)]
-    pub interval: Duration,
-    /// How long to watch: 30s, 10m, 2h [default: until Ctrl-C, or until the processes end]
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
-    pub duration: Option<Duration>,
-    /// Write a snapshot with all mappings to NAME.memory.json at the start; SIGUSR1 writes NAME-1, NAME-2, ...
-    #[arg(long, value_name = "NAME", value_parser = parse_label)]
-    pub snapshot: Option<String>,
-    /// Directory of snapshots
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub snapshot_dir: PathBuf,
-    /// What to say at the end, on stdout
-    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
-    pub report: ReportForm,
-}
-
-/// What else `agent memory` can do.
-#[derive(Debug, Subcommand)]
-pub enum MemoryCommand {
-    /// Tell what lies between two snapshots
-    Compare(CompareArgs),
-}
-
-/// `agent memory compare`.
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// The first snapshot
-    pub before: PathBuf,
-    /// The second
-    pub after: PathBuf,
-    /// Form of the comparison
-    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
-    pub report: ReportForm,
-}
 
 /// `agent unwind`.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! From counted stacks to a profile: names every frame once, then writes the stacks down.
 
 mod allocations;
+mod growth;
 mod values;
 
 use std::{
@@ -9,14 +10,17 @@ use std::{
     sync::Arc,
 };
 
-use abi::{event::Event, fault::Fault};
+pub use growth::{Growth, growth};
 pub use values::index_of as value_index;
 
-use profile::{BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile};
+use abi::{event::Event, fault::Fault};
+use profile::{
+    BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile, StackHandle,
+};
 
 use crate::{
     aggregate::{Aggregate, Counted, Key, UserFrame},
-    heap::Heap,
+    heap::{Heap, InUse},
     kernel::Source,
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
@@ -50,6 +54,32 @@ pub struct Collected<'a> {
 /// Builds the profile of what was collected, with the values of its source ([`values`]).
 #[must_use]
 pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta) -> Profile {
+    let (mut profile, frames) = begun(collected, symbolizer, meta);
+    let mut all: Vec<(&Key, Counted)> = collected.aggregate.counted().collect();
+    all.sort_unstable_by_key(|(key, _)| *key);
+    let in_use = collected.heap.map(Heap::in_use).unwrap_or_default();
+    let mut allocations = allocations::Summary::of(&collected);
+    for (key, counted) in all {
+        let path = path_of(&mut profile, &frames, collected, key);
+        if is_nested(collected, key) {
+            let counted = Counted { n_samples: counted.n_samples, ..Counted::default() };
+            add(&mut profile, collected, key, path, counted, InUse::default());
+            continue;
+        }
+        if key.event == Event::ALLOCATED {
+            allocations.add(&profile, &path, key, counted);
+        }
+        let in_use = in_use.get(key).copied().unwrap_or_default();
+        add(&mut profile, collected, key, path, counted, in_use);
+    }
+    profile.meta_mut().allocations = allocations.into_report();
+    let remark = values::remark(&profile, collected.source);
+    profile.meta_mut().comments.extend(remark);
+    profile
+}
+
+/// A profile without samples, and every frame that they may have.
+fn begun(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta) -> (Profile, Frames) {
     let (types, weight_idx) = values::types(collected.source);
     let mut profile = Profile::new(types, meta);
     profile.weigh_by(weight_idx);
@@ -57,36 +87,36 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
     for (reason, n_frames) in &frames.nameless {
         profile.meta_mut().comments.push(format!("{n_frames} frames without a name: {reason}"));
     }
-    let aggregate = collected.aggregate;
-    let in_use = collected.heap.map(Heap::in_use).unwrap_or_default();
-    let mut allocations = allocations::Summary::of(&collected);
-    let mut all: Vec<(&Key, Counted)> = aggregate.counted().collect();
-    all.sort_unstable_by_key(|(key, _)| *key);
-    for (key, counted) in all {
-        let Some(image) = collected.processes.image(key.image) else { continue };
-        let process = profile.process(image.pid, &image.name);
-        let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
-        let is_nested = is_nested(collected, key);
-        let counted =
-            if is_nested { Counted { n_samples: counted.n_samples, ..Counted::default() } } else { counted };
-        let in_use = in_use.get(key).filter(|_| !is_nested).copied().unwrap_or_default();
-        let mut path = frames.root_to_leaf(&mut profile, aggregate, key);
-        // Who allocates is who called the allocator, which itself is in every stack.
-        if matches!(key.event, Event::ALLOCATED | Event::POOLED) && path.len() > 1 {
-            path.pop();
-        }
-        if key.event == Event::ALLOCATED && !is_nested {
-            allocations.add(&profile, &path, key, counted);
-        }
-        let stack = profile.stack(path);
-        // The profile was made with the types of these values, so it cannot refuse them.
-        let added = profile.add(stack, thread, &values::of(collected.source, key.event, counted, in_use));
-        debug_assert!(added.is_ok(), "{added:?}");
+    (profile, frames)
+}
+
+/// The frames of a key, root first.
+fn path_of(profile: &mut Profile, frames: &Frames, collected: Collected<'_>, key: &Key) -> Vec<FrameHandle> {
+    let mut path = frames.root_to_leaf(profile, collected.aggregate, key);
+    // Who allocates is who called the allocator, which itself is in every stack.
+    if matches!(key.event, Event::ALLOCATED | Event::POOLED) && path.len() > 1 {
+        path.pop();
     }
-    profile.meta_mut().allocations = allocations.into_report();
-    let remark = values::remark(&profile, collected.source);
-    profile.meta_mut().comments.extend(remark);
-    profile
+    path
+}
+
+/// Adds what was counted of one key, and gives its stack.
+fn add(
+    profile: &mut Profile,
+    collected: Collected<'_>,
+    key: &Key,
+    path: Vec<FrameHandle>,
+    counted: Counted,
+    in_use: InUse,
+) -> Option<StackHandle> {
+    let image = collected.processes.image(key.image)?;
+    let process = profile.process(image.pid, &image.name);
+    let thread = profile.thread(process, key.tid, image.thread_name(key.tid));
+    let stack = profile.stack(path);
+    // The profile was made with the types of these values, so it cannot refuse them.
+    let added = profile.add(stack, thread, &values::of(collected.source, key.event, counted, in_use));
+    debug_assert!(added.is_ok(), "{added:?}");
+    Some(stack)
 }
 
 /// Whether an allocator was called by another that has a probe, too: what it gave is counted there. In place of the

@@ -54,6 +54,8 @@ pub enum TableOp {
         /// How to leave its functions.
         unwinding: FileUnwinding,
     },
+    /// Has every stack sent again, under a new ID.
+    ForgetStacks,
     /// Forgets a process that has ended.
     Forget {
         /// Process ID.

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod encode;
+pub mod growth;
 pub mod hotspots;
 pub mod memory;
 pub mod trend;

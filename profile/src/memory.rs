@@ -11,7 +11,7 @@ mod usage;
 pub use compare::{Comparison, FieldChange, MappingChange, ProcessChange, Side};
 pub use compare_text::write_comparison;
 pub use report::{
-    ControlGroupReport, End, LimitReport, MemoryOverhead, MemoryReport, ProcessReport, Series,
+    Began, ControlGroupReport, End, LimitReport, MemoryOverhead, MemoryReport, ProcessReport, Series,
     time_to_limit_s,
 };
 pub use report_text::write_memory_report;

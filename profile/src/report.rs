@@ -7,11 +7,12 @@ use serde::Serialize;
 use crate::{
     allocations::Allocations,
     frames::FrameKind,
+    growth::{TopStack, top_stacks},
     hotspots,
     meta::{FirstStacks, Overhead, Probes, UnwindTables},
     model::Profile,
     strings::UNKNOWN,
-    units::percent,
+    units::{percent, rounded},
 };
 
 /// How many functions a report names. Below the hundredth, none is worth a look on its own.
@@ -43,6 +44,8 @@ pub struct Report {
     pub value: ReportValue,
     pub functions: usize,
     pub top: Vec<ReportTop>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub top_stacks: Vec<TopStack>,
     pub processes: Vec<ReportProcess>,
     pub threads: Vec<ReportThread>,
     pub comments: Vec<String>,
@@ -177,10 +180,22 @@ impl Report {
             totals,
             functions: hotspots.len(),
             top: top.collect(),
+            top_stacks: top_stacks_of_growth(profile),
             processes: processes(profile, share),
             threads: threads(profile, share),
             comments: meta.comments.clone(),
         }
+    }
+}
+
+/// What a function took tells little where the allocator is on every stack: of growth, whole stacks are named.
+fn top_stacks_of_growth(profile: &Profile) -> Vec<TopStack> {
+    let weight_idx = profile.weight_idx();
+    match profile.value_types().get(weight_idx) {
+        Some(value_type) if value_type.kind == "rss_growth" => {
+            top_stacks(profile, weight_idx).into_iter().take(MAX_TOP).map(|(stack, _)| stack).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -226,9 +241,4 @@ fn summed<'a>(counts: impl Iterator<Item = (&'a String, u64)>) -> BTreeMap<Strin
         *sum = sum.saturating_add(count);
     }
     sums
-}
-
-/// To two digits after the point: more are noise, and they make reports differ for no reason.
-fn rounded(percent: f64) -> f64 {
-    (percent * 100.0).round() / 100.0
 }

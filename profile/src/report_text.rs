@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use crate::{
     allocations_text,
+    growth::stack_text,
     report::Report,
     strings::{MAX_TEXT_BYTES, UNKNOWN},
     units::{bytes_text, time_text, value_text},
@@ -11,6 +12,8 @@ use crate::{
 
 /// How many functions, processes and threads are listed. The rest is in the JSON report.
 const MAX_ROWS: usize = 20;
+/// The same for stacks.
+const MAX_STACKS: usize = 10;
 /// A name is never cut to less than this, however narrow the terminal.
 const MIN_NAME_CHARS: usize = 16;
 const MAX_MODULE_CHARS: usize = 20;
@@ -58,6 +61,7 @@ impl fmt::Display for Styled<'_> {
         self.header(f)?;
         self.functions(f)?;
         self.allocations(f)?;
+        self.stacks(f)?;
         self.processes(f)?;
         self.threads(f)?;
         self.counts(f, "lost samples", "by cause", self.report.lost_by_cause.iter())?;
@@ -134,6 +138,21 @@ impl Styled<'_> {
             |text| self.paint(BOLD, text),
             |text, n_used| self.fitted(text, n_used),
         )
+    }
+
+    fn stacks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shares(f, "stack, root first", self.report.top_stacks.len())?;
+        let room = self.style.width.map(|width| width.saturating_sub(20));
+        for stack in self.report.top_stacks.iter().take(MAX_STACKS) {
+            let value = self.value(stack.value);
+            writeln!(
+                f,
+                "{:>6.2}  {value:>10}  {}",
+                stack.percent,
+                stack_text(&stack.frames, stack.leaf.as_deref(), room)
+            )?;
+        }
+        Ok(())
     }
 
     fn processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -47,6 +47,11 @@ pub(crate) fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
+/// To two digits after the point: more are noise, and they make reports differ for no reason.
+pub(crate) fn rounded(percent: f64) -> f64 {
+    (percent * 100.0).round() / 100.0
+}
+
 fn scaled(value: u64, unit: f64, name: &str) -> String {
     format!("{:.1} {name}", value as f64 / unit)
 }

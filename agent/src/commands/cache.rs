@@ -27,9 +27,7 @@ pub(super) fn open(args: &TableCacheArgs) -> anyhow::Result<Result<Option<TableC
     let path = default_path(std::env::var_os("XDG_CACHE_HOME"));
     Ok(match TableCache::open(&path, LIMIT_BYTES) {
         Ok(cache) => Ok(Some(cache)),
-        Err(error) => {
-            Err(super::error_line(&error.into()).trim_start_matches("agent: ").trim_end().to_owned())
-        }
+        Err(error) => Err(super::causes(&error.into())),
     })
 }
 

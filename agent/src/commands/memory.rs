@@ -18,6 +18,7 @@ use profile::{
 
 use super::{
     memory_live::Live,
+    memory_stacks::Stacks,
     record::{PIPED_WIDTH, host_name, stop_on_signals, terminal_width},
 };
 use crate::{
@@ -64,14 +65,17 @@ pub fn run(args: &MemoryArgs) -> anyhow::Result<u8> {
         });
         Stop { is_asked: stop.load(Ordering::Relaxed), snapshot }
     };
+    let stacks = Stacks::start(args)?;
     let mut live = Live::new();
     let watch =
         memory::watch(&options, asked, |sight| live.show(sight), |snapshot| snapshots.write(snapshot));
     live.finish();
     let watch = watch?;
-    let report = report(&watch, &options, snapshots.written);
+    let mut report = report(&watch, &options, snapshots.written);
+    let stacks = stacks.finish(&watch, &mut report);
     say(args.report, &report, |out, style| write_memory_report(&report, out, style))?;
     // Last: what was seen is not lost because a disk is full.
+    stacks?;
     snapshots.error.map_or(Ok(0), |error| Err(error.into()))
 }
 

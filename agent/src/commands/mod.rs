@@ -4,6 +4,7 @@ mod cache;
 pub mod doctor;
 pub mod memory;
 mod memory_live;
+mod memory_stacks;
 pub mod record;
 pub mod unwind;
 
@@ -16,7 +17,12 @@ const MAX_CAUSE_BYTES: usize = 2000;
 /// lines.
 #[must_use]
 pub fn error_line(error: &anyhow::Error) -> String {
-    let mut line = format!("agent: {error}");
+    format!("agent: {}\n", causes(error))
+}
+
+/// The same without what stands around it in a line of its own.
+fn causes(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
     let mut last = error.to_string();
     for cause in error.chain().skip(1) {
         let text = cause.to_string();
@@ -26,7 +32,6 @@ pub fn error_line(error: &anyhow::Error) -> String {
         }
         last = text;
     }
-    line.push('\n');
     line
 }
 

@@ -1,6 +1,7 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
 mod comments;
+pub(super) mod output;
 mod probes;
 
 use std::{
@@ -15,12 +16,10 @@ use std::{
 use abi::counter::Counter;
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use profile::{
-    FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables, encode,
-};
+use profile::{FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables};
 
 use crate::{
-    args::{Event, Format, RecordArgs, ReportForm},
+    args::{Event, RecordArgs, ReportForm},
     assemble,
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
@@ -38,7 +37,7 @@ pub(super) const PIPED_WIDTH: usize = 140;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// How far samples of resident memory are apart when nothing says otherwise.
-const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
+pub(super) const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
 /// The same for allocations, of which there are many more.
 const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
 
@@ -48,7 +47,7 @@ const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
 /// If there is no profile to show for it.
 pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     // Everything that can be found wrong is found before the kernel is touched.
-    let format = format(args)?;
+    let format = output::format(args.format, &args.output)?;
     let destination = Destination::check(&args.output)?;
     let source = match args.event {
         Event::Cpu => Source::Cpu { frequency_hz: frequency(args.frequency)? },
@@ -65,11 +64,8 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     }
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
-    kernel::mount_tracefs_if_missing();
-    if let Some(probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. }) =
-        probe::first_missing_requirement()
-    {
-        bail!("{name}: {found}; {remedy} (`agent doctor` tells all)");
+    if let Some(missing) = missing_requirement() {
+        bail!("{missing}");
     }
     let (targets, description) = targets(args)?;
     let duration = match &targets {
@@ -91,6 +87,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         probe_budget_percent: args.probe_budget,
         table_bytes: args.table_memory,
         table_cache,
+        over_time: false,
         duration,
     };
     let recording = run::record(options, &stop, |elapsed, n_samples| {
@@ -123,19 +120,20 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     if let Some(debuginfod) = symbolizer.debuginfod() {
         profile.meta_mut().comments.push(debuginfod.outcomes().to_string());
     }
-    destination.write::<anyhow::Error>(|out| Ok(encode(&profile, format, out)?))?;
+    destination.write::<anyhow::Error>(|out| Ok(output::encode(&profile, format, out)?))?;
     report(args, &destination, &recording, &profile)?;
     Ok(recording.exit_status.map_or(0, shell_code))
 }
 
-fn format(args: &RecordArgs) -> anyhow::Result<Format> {
-    args.format.or_else(|| Format::of_path(&args.output)).with_context(|| {
-        let output = args.output.display();
-        format!(
-            "the form of `{output}` is not clear from its ending: use .svg, .folded, .pb.gz, .speedscope.json or \
-             .json, or say --format"
-        )
-    })
+/// What is missing for any recording on this host, and what mends it.
+pub(super) fn missing_requirement() -> Option<String> {
+    kernel::mount_tracefs_if_missing();
+    match probe::first_missing_requirement()? {
+        probe::Check { name, outcome: probe::Outcome::Missing { found, remedy, .. }, .. } => {
+            Some(format!("{name}: {found}; {remedy} (`agent doctor` tells all)"))
+        }
+        probe::Check { .. } => None,
+    }
 }
 
 fn frequency(frequency: i64) -> anyhow::Result<u64> {
@@ -210,7 +208,7 @@ fn show_progress(bar: ProgressBar, stop: Arc<AtomicBool>) -> debuginfod::Progres
     })
 }
 
-fn meta(recording: &Recording, command: String) -> Meta {
+pub(super) fn meta(recording: &Recording, command: String) -> Meta {
     let mut lost: Vec<Loss> = recording
         .counters
         .iter()
@@ -315,17 +313,6 @@ fn unwind_tables(recording: &Recording) -> UnwindTables {
 pub(super) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".into(), |name| name.trim().into())
-}
-
-fn encode(profile: &Profile, format: Format, mut out: &mut dyn Write) -> Result<(), encode::EncodeError> {
-    let out = &mut out;
-    match format {
-        Format::Svg => encode::svg::write(profile, out),
-        Format::Folded => encode::folded::write(profile, out),
-        Format::Pprof => encode::pprof::write(profile, out),
-        Format::Speedscope => encode::speedscope::write(profile, out),
-        Format::Json => encode::json::write(profile, out),
-    }
 }
 
 /// Says what was found, where it cannot get into the profile's way.

@@ -1,6 +1,7 @@
 //! Writes what [`crate::process::plan`] decided.
 
 use abi::{
+    limits,
     mapping::{LargeTable, SmallTable},
     names,
     resident::Resident,
@@ -24,6 +25,7 @@ pub(super) struct Tables {
     mappings: HashMap<MapData, u32, SmallTable>,
     large_mappings: HashMap<MapData, u32, LargeTable>,
     resident: HashMap<MapData, u32, Resident>,
+    seen: HashMap<MapData, [u64; 2], u64>,
     pub(super) unwind: UnwindTables,
 }
 
@@ -34,6 +36,7 @@ impl Tables {
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
             large_mappings: load::take(ebpf, names::MAP_LARGE_MAPPINGS)?,
             resident: load::take(ebpf, names::MAP_RESIDENT)?,
+            seen: load::take(ebpf, names::MAP_SEEN)?,
             unwind: UnwindTables::take(ebpf, table_limit_bytes)?,
         })
     }
@@ -61,6 +64,7 @@ impl Tables {
             TableOp::SetTarget { pid, target } => {
                 self.targets.insert(pid, target, 0).map_err(map_error(names::MAP_TARGETS))
             }
+            TableOp::ForgetStacks => self.forget_stacks(),
             TableOp::SetUnwindTable { file, unwinding } => self.unwind.set(*file, unwinding),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
@@ -69,6 +73,14 @@ impl Tables {
                 self.forget_large(*pid)
             }
         }
+    }
+
+    fn forget_stacks(&mut self) -> Result<(), KernelError> {
+        let keys: Result<Vec<_>, _> = self.seen.keys().take(limits::MAX_SEEN_STACKS as usize).collect();
+        let error = map_error(names::MAP_SEEN);
+        // One that came meanwhile may be left out: it is known on both sides until the next time.
+        keys.and_then(|keys| keys.iter().try_for_each(|key| absent_is_fine(self.seen.remove(key))))
+            .map_err(error)
     }
 
     fn forget_small(&mut self, pid: u32) -> Result<(), KernelError> {

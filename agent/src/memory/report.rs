@@ -1,9 +1,9 @@
 //! What a watch found, as a report.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use profile::{
-    memory::{End, Field, MemoryOverhead, MemoryReport, ProcessReport, Series},
+    memory::{Began, End, Field, MemoryOverhead, MemoryReport, ProcessReport, Series},
     trend::{Direction, History, judge},
 };
 
@@ -30,7 +30,7 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
     let rate =
         trend.filter(|trend| goes_on && trend.direction == Direction::Increasing).and_then(|trend| trend.fit);
     let rate_bytes_per_second = rate.map_or(0.0, |fit| fit.rate_bytes_per_second);
-    MemoryReport {
+    let mut report = MemoryReport {
         host: options.host.clone(),
         command: options.command.clone(),
         start_unix_ns: watch.start_unix_ns,
@@ -40,6 +40,8 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
         n_readings_missed: watch.n_missed,
         end: watch.end,
         verdict,
+        began_with_growth: Vec::new(),
+        growth: None,
         limit: watch.headroom.as_ref().map(|it| it.report(rate_bytes_per_second)),
         control_group: watch.group.report(watch.headroom.as_ref()),
         tree,
@@ -47,10 +49,25 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
         n_processes_left_out: watch.tree.n_left_out.saturating_add(watch.tree.n_unread),
         history: points,
         n_readings_per_point: history.map_or(1, History::n_per_point),
+        profile: None,
         snapshots,
         overhead: overhead(watch),
         comments: comments(watch),
+    };
+    if let Some(around) = report.around_growth() {
+        report.began_with_growth = began(watch, &around);
     }
+    report
+}
+
+/// Processes that were first seen in a stretch of time, not at the start.
+fn began(watch: &Watch, within: &Range<u64>) -> Vec<Began> {
+    let is_new = |process: &&Process| process.seen_from_ns > 0 && within.contains(&process.seen_from_ns);
+    let new = watch.tree.all().filter(is_new);
+    let mut began: Vec<Began> =
+        new.map(|it| Began { pid: it.pid, name: it.name.clone(), time_ns: it.seen_from_ns }).collect();
+    began.sort_unstable();
+    began
 }
 
 fn processes(watch: &Watch, limit_bytes: Option<u64>) -> Vec<ProcessReport> {
@@ -75,6 +92,7 @@ fn overhead(watch: &Watch) -> MemoryOverhead {
     let percent = |ns: u64| (1e4 * ns as f64 / watch.duration_ns.max(1) as f64).round() / 100.0;
     MemoryOverhead {
         agent_cpu_percent: percent(watch.cpu_ns),
+        kernel_cpu_percent: None,
         agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
         n_smaps_rounds: watch.rollups.n_rounds,
         smaps_percent: percent(watch.rollups.spent_ns),

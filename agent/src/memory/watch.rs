@@ -77,6 +77,8 @@ pub struct Watch {
     pub(super) group: Group,
     pub(super) headroom: Option<Headroom>,
     pub(super) rollups: Budget,
+    /// Of CLOCK_MONOTONIC.
+    began_ns: u64,
     pub(super) start_unix_ns: u64,
     pub(super) duration_ns: u64,
     pub(super) n_readings: u64,
@@ -105,6 +107,7 @@ pub fn watch(
         group: Group::new(),
         headroom: None,
         rollups: Budget::default(),
+        began_ns,
         start_unix_ns: clock::unix_ns(),
         duration_ns: 0,
         n_readings: 0,
@@ -161,6 +164,12 @@ pub fn watch(
 }
 
 impl Watch {
+    /// When it began, by the clock that samples carry.
+    #[must_use]
+    pub fn began_ns(&self) -> u64 {
+        self.began_ns
+    }
+
     /// One reading; false if every process has ended.
     fn read(&mut self, time_ns: u64) -> Result<bool, TreeError> {
         self.tree.read(time_ns)?;

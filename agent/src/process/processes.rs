@@ -1,5 +1,7 @@
 //! The table of processes: kept right by events, asked by samples.
 
+mod past;
+
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
@@ -81,6 +83,8 @@ pub struct Processes {
     interest: Interest,
     live: HashMap<u32, Process>,
     images: Vec<Image>,
+    /// Places of images that are forgotten.
+    free: Vec<ImageId>,
     files: Files,
     changed: HashSet<u32>,
     ended: HashSet<u32>,
@@ -302,7 +306,6 @@ impl Processes {
     }
 
     fn add_image(&mut self, pid: u32, name: String, time_ns: u64) -> ImageId {
-        let id = ImageId(u32::try_from(self.images.len()).unwrap_or(u32::MAX));
         let image = Image {
             pid,
             since_ns: time_ns,
@@ -311,7 +314,16 @@ impl Processes {
             mappings: Mappings::default(),
             running: HashSet::from([pid]),
         };
-        self.images.push(image);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.images[id.0 as usize] = image;
+                id
+            }
+            None => {
+                self.images.push(image);
+                ImageId(u32::try_from(self.images.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
         self.live.entry(pid).or_default().images.push((time_ns, id));
         self.ended.remove(&pid);
         id

@@ -64,6 +64,11 @@ impl Beginnings {
         }
     }
 
+    /// Forgets an image; what it was like stays in no sum.
+    pub(super) fn forget(&mut self, image: ImageId) {
+        self.images.remove(&image);
+    }
+
     pub(super) fn sum(&self) -> FirstStacks {
         let since = |from_ns: u64, to_ns: u64| Duration::from_nanos(to_ns.saturating_sub(from_ns));
         let count = |is: fn(&&Beginning) -> bool| self.images.values().filter(is).count() as u64;

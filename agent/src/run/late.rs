@@ -58,6 +58,11 @@ impl Late {
         self.captures.insert(capture.id, capture);
     }
 
+    /// Images that samples wait for.
+    pub(super) fn images(&self) -> impl Iterator<Item = ImageId> {
+        self.waiting.iter().map(|it| it.image)
+    }
+
     /// Walks the stack of a sample if it crossed unwalked.
     pub(super) fn take(
         &mut self,

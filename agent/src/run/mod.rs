@@ -55,6 +55,8 @@ pub struct Options {
     pub table_bytes: u64,
     /// Where unwind tables of earlier recordings are.
     pub table_cache: Option<TableCache>,
+    /// When each stack was counted is kept, in bounded tables, for a recording that may last for days.
+    pub over_time: bool,
     /// For how long; until the targets end, if not given.
     pub duration: Option<Duration>,
 }
@@ -107,6 +109,7 @@ pub fn record(
         probe_budget_percent,
         table_bytes,
         table_cache,
+        over_time,
         duration,
     } = options;
     raise_file_limit();
@@ -115,6 +118,9 @@ pub fn record(
         _ => None,
     };
     let mut session = Session::start(source, &targets, follow_children, table_bytes, table_cache)?;
+    if over_time {
+        session.keep_over_time();
+    }
     let clock = session.start_sampling(probe_budget_percent, group, follow_children)?;
     if let Targets::Command(command) = &mut targets {
         command.release()?;

@@ -1,5 +1,6 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
+mod bounds;
 mod living;
 mod table_writes;
 
@@ -60,6 +61,8 @@ pub(super) struct Session {
     events: Vec<ProcessEvent>,
     cpu_before: Duration,
     start_unix_ns: u64,
+    /// So many images are remembered before the past is forgotten.
+    max_images: usize,
 }
 
 impl Session {
@@ -98,6 +101,7 @@ impl Session {
             events: Vec::new(),
             cpu_before: Duration::ZERO,
             start_unix_ns: 0,
+            max_images: usize::MAX,
         };
 
         let flags = match targets {
@@ -175,6 +179,7 @@ impl Session {
     /// Moves what the kernel has for us one stage on.
     pub(super) fn pump(&mut self) {
         self.pump_until(clock::monotonic_ns());
+        self.keep_bounds();
         if let Some(probing) = &mut self.probing {
             probing.arm(&mut self.kernel, &self.world);
             probing.look(&mut self.kernel);

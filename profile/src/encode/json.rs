@@ -16,6 +16,7 @@
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |
+//! | `top_stacks [{frames [{name, module}], leaf, value, percent}]` | only of growth: whole stacks, root first, the first 100, largest first; `leaf` is file and offset of the innermost instruction |
 //! | `functions` | how many there are, as `top` holds the first 100 |
 //! | `processes [{pid, name, value, percent}]` | largest first |
 //! | `threads [{pid, process, tid, name, value, percent}]` | largest first |

@@ -1,11 +1,12 @@
 //! What a watch of memory found: the report for programs, and what the one for people is made of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::Serialize;
 
 use super::MemoryUse;
-use crate::trend::{History, Point, Trend, Verdict, trend};
+use crate::growth::GrowthReport;
+use crate::trend::{History, Point, Trend, Verdict, VerdictKind, trend};
 
 /// What was seen. Every key that counts something names its unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +29,10 @@ pub struct MemoryReport {
     pub end: End,
     /// On `anonymous_and_swap` of the tree.
     pub verdict: Verdict,
+    /// Processes that began about when the growth did that was judged: it may be theirs.
+    pub began_with_growth: Vec<Began>,
+    /// What grew in that time, by stack; none if stacks were not recorded, which a comment then explains.
+    pub growth: Option<GrowthReport>,
     /// What the tree may have; none if not even the host's memory is known.
     pub limit: Option<LimitReport>,
     /// Of the live process with the lowest ID.
@@ -42,12 +47,25 @@ pub struct MemoryReport {
     pub history: Vec<Point>,
     /// Readings that make one point of it.
     pub n_readings_per_point: u64,
+    /// File of the profile of what grew, if one was written.
+    pub profile: Option<String>,
     /// Files of snapshots that were written.
     pub snapshots: Vec<String>,
     /// What watching cost.
     pub overhead: MemoryOverhead,
     /// What happened besides.
     pub comments: Vec<String>,
+}
+
+/// A process that began, by fork or by exec.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Began {
+    /// Its ID.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// When, from the start of the watch.
+    pub time_ns: u64,
 }
 
 /// Why a watch ended.
@@ -133,6 +151,8 @@ pub struct ProcessReport {
 pub struct MemoryOverhead {
     /// CPU time of the agent over the time of the watch, 100 being one core.
     pub agent_cpu_percent: f64,
+    /// Time that kernel programs took, over the time of the watch, as above; none if none ran or nothing was measured.
+    pub kernel_cpu_percent: Option<f64>,
     /// Resident memory of the agent at the end.
     pub agent_rss_bytes: Option<u64>,
     /// Rounds in which PSS and huge pages of all processes were read.
@@ -141,6 +161,21 @@ pub struct MemoryOverhead {
     pub smaps_percent: f64,
     /// The longest that one process took.
     pub smaps_longest_ns: u64,
+}
+
+/// Of the time that grew, how far from its beginning a process may begin to have something to do with it.
+const NEAR_SHARE: u64 = 20;
+
+impl MemoryReport {
+    /// The time around the beginning of the growth that was judged a leak; none if nothing was.
+    #[must_use]
+    pub fn around_growth(&self) -> Option<Range<u64>> {
+        let verdict = &self.verdict;
+        let (since_ns, until_ns) = (verdict.since_ns?, verdict.until_ns?);
+        let near_ns = (until_ns.saturating_sub(since_ns) / NEAR_SHARE).max(2 * self.interval_ns);
+        let around = since_ns.saturating_sub(near_ns)..since_ns.saturating_add(near_ns);
+        (verdict.kind == VerdictKind::Leak).then_some(around)
+    }
 }
 
 impl Series {

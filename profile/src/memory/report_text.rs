@@ -2,8 +2,9 @@
 
 use std::{fmt, io};
 
-use super::{Field, LimitReport, MemoryReport, ProcessReport, Series};
+use super::{Began, Field, LimitReport, MemoryReport, ProcessReport, Series};
 use crate::{
+    growth::{largest, write_growth},
     report_text::{BOLD, GREEN, RED, RESET, TextStyle, YELLOW, cut, printable},
     trend::{Direction, Trend, Verdict, VerdictKind, clock_text, rate_text},
     units::{bytes_text, change_text, time_text},
@@ -46,7 +47,7 @@ impl fmt::Display for Styled<'_> {
         self.tree(f)?;
         self.processes(f)?;
         self.overhead(f)?;
-        for file in &report.snapshots {
+        for file in report.profile.iter().chain(&report.snapshots) {
             writeln!(f, "\nwrote {}", printable(file))?;
         }
         for comment in &report.comments {
@@ -60,12 +61,22 @@ impl Styled<'_> {
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = &self.report.verdict;
         let (colour, line) = match verdict.kind {
-            VerdictKind::Leak => (RED, format!("leak: {}", growth(verdict))),
+            VerdictKind::Leak => {
+                (RED, format!("leak: {}{}", growth(verdict), began(&self.report.began_with_growth)))
+            }
             VerdictKind::NoLeak => (GREEN, "not a leak".to_owned()),
             VerdictKind::Undecided => (YELLOW, "undecided".to_owned()),
         };
         writeln!(f, "\n{}", self.paint(colour, &line))?;
-        verdict.reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))
+        let growth = self.report.growth.as_ref();
+        if verdict.kind == VerdictKind::Leak
+            && let Some(sentence) = growth.and_then(largest)
+        {
+            writeln!(f, "  {sentence}")?;
+        }
+        verdict.reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))?;
+        growth
+            .map_or(Ok(()), |growth| write_growth(growth, |text| self.paint(BOLD, text), self.style.width, f))
     }
 
     fn tree(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,6 +162,9 @@ impl Styled<'_> {
         let overhead = &self.report.overhead;
         writeln!(f, "\n{}", self.paint(BOLD, "overhead"))?;
         writeln!(f, "{:>10}  of one CPU for the agent", format!("{:.2} %", overhead.agent_cpu_percent))?;
+        if let Some(percent) = overhead.kernel_cpu_percent {
+            writeln!(f, "{:>10}  of one CPU for its programs in the kernel", format!("{percent:.2} %"))?;
+        }
         if let Some(bytes) = overhead.agent_rss_bytes {
             writeln!(f, "{:>10}  resident memory of the agent", bytes_text(bytes))?;
         }
@@ -180,6 +194,17 @@ fn growth(verdict: &Verdict) -> String {
         text.push_str(&format!(" since {}", clock_text(since_ns)));
     }
     text
+}
+
+/// `, when worker 4711 was started`, `, when 4 processes were started (4711 to 4714)`.
+fn began(processes: &[Began]) -> String {
+    match processes {
+        [] => String::new(),
+        [one] => format!(", when {} ({}) was started", printable(&one.name), one.pid),
+        [first, .., last] => {
+            format!(", when {} processes were started ({} to {})", processes.len(), first.pid, last.pid)
+        }
+    }
 }
 
 fn limit_line(limit: &LimitReport) -> String {

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
 
 use profile::{
     TextStyle,
+    growth::{Course, GrownStack, GrowthReport, TopFrame},
     memory::{
-        Comparison, ControlGroupReport, End, Field, LimitReport, MappingClass, MappingUse, MemoryOverhead,
-        MemoryReport, MemoryUse, ProcessReport, SNAPSHOT_VERSION, Series, Snapshot, SnapshotProcess,
-        time_to_limit_s, write_comparison, write_memory_report,
+        Began, Comparison, ControlGroupReport, End, Field, LimitReport, MappingClass, MappingUse,
+        MemoryOverhead, MemoryReport, MemoryUse, ProcessReport, SNAPSHOT_VERSION, Series, Snapshot,
+        SnapshotProcess, time_to_limit_s, write_comparison, write_memory_report,
     },
     trend::{History, judge},
 };
@@ -81,6 +82,8 @@ fn leaking_nginx() -> Result<MemoryReport, Box<dyn Error>> {
         n_readings_missed: 2,
         end: End::Stopped,
         verdict: judge(&whole.points(), Some(512 * MIB)),
+        began_with_growth: vec![Began { pid: 4712, name: "nginx".to_owned(), time_ns: 0 }],
+        growth: Some(growth()),
         limit: Some(LimitReport {
             source: "control group /web".to_owned(),
             limit_bytes: 512 * MIB,
@@ -103,9 +106,11 @@ fn leaking_nginx() -> Result<MemoryReport, Box<dyn Error>> {
         n_processes_left_out: 4,
         history: whole.points(),
         n_readings_per_point: whole.n_per_point(),
+        profile: Some("growth.svg".to_owned()),
         snapshots: vec!["before.memory.json".to_owned()],
         overhead: MemoryOverhead {
             agent_cpu_percent: 0.21,
+            kernel_cpu_percent: Some(0.03),
             agent_rss_bytes: Some(6 * MIB),
             n_smaps_rounds: 58,
             smaps_percent: 0.4,
@@ -113,6 +118,40 @@ fn leaking_nginx() -> Result<MemoryReport, Box<dyn Error>> {
         },
         comments: vec!["ended early on request".to_owned()],
     })
+}
+
+/// A stack that leaks, and one that took what it needed.
+fn growth() -> GrowthReport {
+    let stack = |names: [&str; 3], value, percent, course| GrownStack {
+        frames: names
+            .map(|name| TopFrame { name: name.to_owned(), module: Some("nginx".to_owned()) })
+            .to_vec(),
+        leaf: Some("nginx+0x1234".to_owned()),
+        grown_bytes: value,
+        share_percent: percent,
+        rate_bytes_per_second: value as f64 / 59.0,
+        course,
+    };
+    let mib = MIB as i64;
+    GrowthReport {
+        from_ns: 0,
+        until_ns: 59 * SECOND_NS,
+        recorded_from_ns: SECOND_NS,
+        anonymous_bytes: 60 * mib,
+        file_bytes: 3 * mib,
+        shared_bytes: 0,
+        released_bytes: mib,
+        n_stacks: 17,
+        stacks: vec![
+            stack(["main", "handle", "sto\x1bre"], 57 * mib, 95.0, Course::Growing),
+            stack(["main", "init", "fill"], 2 * mib, 3.33, Course::Stopped { until_ns: 9 * SECOND_NS }),
+            stack(["main", "log", "nginx+0x1234"], mib / 2, 0.83, Course::Unknown),
+        ],
+        folded_bytes: MIB / 2,
+        n_samples: 1031,
+        n_lost: 2,
+        comments: vec!["2 frames without a name: no symbols".to_owned()],
+    }
 }
 
 fn text_of(report: &MemoryReport, style: TextStyle) -> Result<String, Box<dyn Error>> {

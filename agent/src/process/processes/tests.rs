@@ -105,3 +105,34 @@ fn a_thread_is_called_by_its_own_name_then_by_its_makers() {
     let image = processes.present_image(10).expect("followed");
     assert_eq!([10, 11, 12, 13].map(|tid| image.thread_name(tid)), ["nginx", "worker", "worker", "nginx"]);
 }
+
+#[test]
+fn the_past_is_forgotten_but_for_what_is_kept_and_its_places_are_used_again() {
+    let mut processes = followed(&[10]);
+    let mut effects = Vec::new();
+    let mut worker = |processes: &mut Processes, pid, time_ns| {
+        processes.apply(at(time_ns, fork(pid, 10)), &mut effects);
+        processes.apply(at(time_ns + 1, ProcessEventKind::Exec { pid, name: "sh".into() }), &mut effects);
+        processes.image_at(pid, time_ns + 1).expect("an image")
+    };
+    let (kept, gone, alive) =
+        (worker(&mut processes, 11, 200), worker(&mut processes, 12, 300), worker(&mut processes, 13, 400));
+    for pid in [11, 12] {
+        processes.apply(at(500, ProcessEventKind::Exit { pid, tid: pid }), &mut Vec::new());
+    }
+    let kept_set = std::collections::HashSet::from([kept]);
+    assert_eq!(processes.n_images(), 7);
+    // The ends of 11 and 12 are not in the kernel's tables yet; what they were before their exec may go.
+    assert_eq!(processes.forget_past(&kept_set).len(), 3);
+    processes.take_changes(600);
+    assert_eq!(processes.forget_past(&kept_set), [gone]);
+    let names = [(kept, Some("sh")), (alive, Some("sh"))];
+    for (image, name) in names {
+        assert_eq!(processes.image(image).map(|image| image.name.as_str()), name);
+    }
+    assert!(processes.image_at(12, 600).is_none() && processes.image_at(13, 600) == Some(alive));
+    assert_eq!((processes.n_images(), processes.live_pids().len()), (3, 2));
+    let again = worker(&mut processes, 14, 700);
+    assert_eq!((processes.n_images(), processes.images().count()), (5, 7));
+    assert!(again != kept && again != alive, "{again:?}");
+}
