@@ -48,14 +48,24 @@ impl Aggregate {
             .is_some_and(|rows| rows.n_rows() >= MAX_ROWS || self.user_stacks.values.len() >= MAX_STACKS)
     }
 
-    /// Folds the rows of the stacks that grew least, and forgets every stack that no row needs. The kernel side must
-    /// have been told to send stacks again.
-    pub fn fold(&mut self) {
-        self.fold_to(MAX_ROWS / 2);
+    /// Makes one row of the rows that a stack has in images that are past, in the name of the first of them; folds the
+    /// rows of the stacks that grew least, and forgets every stack that no row needs. The kernel side must have been
+    /// told to send stacks again.
+    pub fn fold(&mut self, is_past: impl Fn(ImageId) -> bool) {
+        self.fold_to(MAX_ROWS / 2, is_past);
     }
 
-    fn fold_to(&mut self, n_rows: usize) {
+    fn fold_to(&mut self, n_rows: usize, is_past: impl Fn(ImageId) -> bool) {
         let Some(rows) = &mut self.over_time else { return };
+        let mut first: HashMap<(Event, Option<StackIndex>), Key> = HashMap::new();
+        for key in rows.keys().filter(|key| is_past(key.image)) {
+            let first = first.entry((key.event, key.user)).or_insert(*key);
+            *first = (*first).min(*key);
+        }
+        rows.rekey(|key| match first.get(&(key.event, key.user)) {
+            Some(first) if is_past(key.image) => *first,
+            _ => *key,
+        });
         // A stack is one and the same in all processes that share its files.
         rows.fold(n_rows, |key| (key.event, key.user), |key| key.event);
         let mut before =
@@ -122,7 +132,7 @@ mod tests {
             }
         }
         let n_samples = aggregate.n_samples();
-        aggregate.fold_to(10);
+        aggregate.fold_to(10, |_| false);
         assert_eq!((aggregate.user_stacks().len(), aggregate.n_samples()), (10, n_samples));
 
         // One on its way from before, whose row is gone; and the kernel side sends one again, under a new ID.
@@ -136,6 +146,21 @@ mod tests {
         let sum = |rows: &[&super::Row]| rows.iter().map(|row| row.counted.n_samples).sum::<u64>();
         assert_eq!((kept.len(), folded.len(), sum(&kept) + sum(&folded)), (11, 1, n_samples + 2));
         assert_eq!(kept.iter().map(|row| row.counted.n_samples).max(), Some(31), "{kept:?}");
+    }
+
+    #[test]
+    fn what_a_stack_took_in_processes_that_have_ended_stays_together() {
+        let (mut aggregate, processes) = (Aggregate::over_time(0), processes());
+        aggregate.add_user_stack(one_frame(1, 0x401));
+        aggregate.add_user_stack(one_frame(2, 0x402));
+        for tgid in [1, 2] {
+            add_at(&mut aggregate, &processes, tgid, 1, S);
+        }
+        add_at(&mut aggregate, &processes, 1, 2, S);
+        aggregate.fold_to(4, |_| true);
+        let rows = aggregate.within(&(0..2 * S));
+        let found: Vec<_> = rows.iter().map(|row| (row.key.is_some(), row.counted.n_samples)).collect();
+        assert_eq!(found, [(true, 2), (true, 1)], "{rows:?}");
     }
 
     #[test]

@@ -11,6 +11,12 @@ impl Processes {
         self.images.iter()
     }
 
+    /// Whether its process has ended, or is another image now.
+    #[must_use]
+    pub fn is_past(&self, id: ImageId) -> bool {
+        self.image(id).is_none_or(|image| image.has_ended() || self.present(image.pid) != Some(id))
+    }
+
     /// How many images are remembered.
     #[must_use]
     pub fn n_images(&self) -> usize {

@@ -26,7 +26,7 @@ impl Session {
         if let Err(error) = self.kernel.apply(&TableOp::ForgetStacks) {
             self.note_table_error(error);
         }
-        self.aggregate.fold();
+        self.aggregate.fold(|image| self.world.processes.is_past(image));
         let kept: HashSet<_> = self.aggregate.images().chain(self.late.images()).collect();
         for image in self.world.processes.forget_past(&kept) {
             self.world.jit.remove(&image);
