@@ -8,6 +8,7 @@ mod filters;
 mod first_samples;
 mod formats;
 mod garbage_collected;
+mod growth;
 mod images;
 mod inlines;
 mod live_heap;
