@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measurements side by side, written into the tables of docs/benchmarks.md.
+//! `cargo xtask bench`: measurements side by side, written into the tables of docs/benchmarks.md and docs/memory.md.
 //!
 //! Each measurement is one row of [`MEASUREMENTS`] and renders the table between its own markers.
 
@@ -13,8 +13,10 @@ mod loading;
 mod machine;
 mod markers;
 mod median;
+mod memory_cost;
 mod memory_tools;
 pub(crate) mod nginx;
+mod pairs;
 mod peers;
 mod profiler;
 mod proxies;
@@ -34,6 +36,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{Workspace, is_root};
 
 const PAGE: &str = "docs/benchmarks.md";
+const MEMORY_PAGE: &str = "docs/memory.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -61,21 +64,23 @@ struct Plan {
     agent: PathBuf,
 }
 
-/// A table: the name in its markers, and what measures and renders it.
+/// A table: the name in its markers, the page that they are on, and what measures and renders it.
 struct Measurement {
     name: &'static str,
+    page: &'static str,
     table: fn(&Workspace, &Plan) -> Result<String>,
 }
 
-const MEASUREMENTS: [Measurement; 8] = [
-    Measurement { name: "kernel-cost", table: kernel_cost::table },
-    Measurement { name: "recording-nginx", table: recording::table },
-    Measurement { name: "programs", table: loading::table },
-    Measurement { name: "target-load", table: target_load::table },
-    Measurement { name: "peers", table: peers::table },
-    Measurement { name: "proxies", table: proxies::table },
-    Measurement { name: "whole-host", table: whole_host::table },
-    Measurement { name: "memory-tools", table: memory_tools::table },
+const MEASUREMENTS: [Measurement; 9] = [
+    Measurement { name: "kernel-cost", page: PAGE, table: kernel_cost::table },
+    Measurement { name: "recording-nginx", page: PAGE, table: recording::table },
+    Measurement { name: "programs", page: PAGE, table: loading::table },
+    Measurement { name: "target-load", page: PAGE, table: target_load::table },
+    Measurement { name: "peers", page: PAGE, table: peers::table },
+    Measurement { name: "proxies", page: PAGE, table: proxies::table },
+    Measurement { name: "whole-host", page: PAGE, table: whole_host::table },
+    Measurement { name: "memory-cost", page: MEMORY_PAGE, table: memory_cost::table },
+    Measurement { name: "memory-tools", page: PAGE, table: memory_tools::table },
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -94,7 +99,6 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         None => workspace.release_agent()?,
     };
     let plan = Plan { n_rounds: args.rounds, run_time: Duration::from_secs(args.seconds), agent };
-    let path = workspace.root.join(PAGE);
     for measurement in &MEASUREMENTS {
         if !args.tables.is_empty() && !args.tables.iter().any(|name| name == measurement.name) {
             continue;
@@ -106,10 +110,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         println!("{table}");
         if !args.dry_run {
             // Read again for each table: a long run must not undo what was edited meanwhile.
-            let page = fs::read_to_string(&path).with_context(|| format!("cannot read `{PAGE}`"))?;
+            let name = measurement.page;
+            let path = workspace.root.join(name);
+            let page = fs::read_to_string(&path).with_context(|| format!("cannot read `{name}`"))?;
             let page = markers::replace(&page, measurement.name, &table)
-                .with_context(|| format!("cannot place a table in `{PAGE}`"))?;
-            fs::write(&path, page).with_context(|| format!("cannot write `{PAGE}`"))?;
+                .with_context(|| format!("cannot place a table in `{name}`"))?;
+            fs::write(&path, page).with_context(|| format!("cannot write `{name}`"))?;
         }
     }
     Ok(())

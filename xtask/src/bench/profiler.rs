@@ -112,6 +112,18 @@ pub(super) static AGENT_ALL: Profiler = Profiler {
     ..AGENT
 };
 
+/// Ours, watching memory.
+pub(super) static AGENT_MEMORY: Profiler = Profiler {
+    name: "agent memory",
+    command: |program, sampled| {
+        let mut command = Command::new(program);
+        command.args(["memory", "--duration", "30m", "--report", "json", "--pid", &sampled.pid.to_string()]);
+        command
+    },
+    find: |_, plan| Ok(plan.agent.clone()),
+    ..AGENT
+};
+
 fn record(program: &Path, frequency_hz: u32) -> Command {
     let mut command = Command::new(program);
     command
