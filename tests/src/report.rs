@@ -21,6 +21,8 @@ pub struct Report {
     pub allocations: Option<Allocations>,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
+    #[serde(default)]
+    pub top_stacks: Vec<TopStack>,
     pub processes: Vec<Process>,
     pub threads: Vec<Thread>,
     pub comments: Vec<String>,
@@ -107,6 +109,20 @@ pub struct Total {
     pub kind: String,
     pub unit: String,
     pub value: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct TopStack {
+    pub frames: Vec<TopFrame>,
+    pub value: u64,
+    pub percent: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct TopFrame {
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -47,6 +47,15 @@ fn growth_is_counted_in_bytes_by_the_function_that_touched_the_memory() -> Resul
         assert!(whole(function) > 0.99, "{:.3} of {function} is below main\n{recording}", whole(function));
     }
     assert_near("released", recording.report.total("rss_released"), 48 * MIB, &recording);
+    let stacks = &recording.report.top_stacks;
+    let leaves: Vec<_> = stacks.iter().filter_map(|it| Some(it.frames.last()?.name.as_str())).collect();
+    assert!(
+        leaves.starts_with(&["touch_anonymous", "touch_file", "touch_shared"]),
+        "{leaves:?}\n{recording}"
+    );
+    assert_near("the first stack", stacks[0].value, 48 * MIB, &recording);
+    let percent: f64 = stacks.iter().map(|stack| stack.percent).sum();
+    assert!((percent - 100.0).abs() < 1.0, "{percent} %\n{recording}");
     let rest = recording.report.total("rss_growth") - (48 + 24 + 12) * MIB;
     assert!(rest < 8 * MIB, "{rest} bytes elsewhere\n{recording}");
     assert_accounted(&recording);

@@ -77,7 +77,7 @@ pub(crate) fn write_growth(
     }
     if !report.stacks.is_empty() {
         let columns = format!(
-            "{:>10}  {:>6}  {:>12}  {:<26}  stack, root first",
+            "{:>10}  {:>6}  {:>12}  {:<26}  first touched by",
             "anonymous", "share", "rate", "course"
         );
         writeln!(f, "{}", head(&columns))?;
@@ -88,6 +88,8 @@ pub(crate) fn write_growth(
     }
     if report.released_bytes > report.anonymous_bytes / 2 {
         writeln!(f, "what was given back is not taken off the stacks that took it")?;
+    } else if !report.stacks.is_empty() {
+        writeln!(f, "memory that was freed and handed on stands on the stack that touched it first")?;
     }
     let n_more = report.n_stacks.saturating_sub(report.stacks.len().min(MAX_ROWS));
     if n_more > 0 {
