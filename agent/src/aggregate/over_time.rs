@@ -73,7 +73,9 @@ impl Aggregate {
         let last_sampled_ns = std::mem::take(&mut self.last_sampled_ns);
         let mut kept = Interned::default();
         let mut new_index: HashMap<StackIndex, StackIndex> = HashMap::new();
-        for old in rows.keys().filter_map(|key| key.user) {
+        let mut used: Vec<StackIndex> = rows.keys().filter_map(|key| key.user).collect();
+        used.sort_unstable();
+        for old in used {
             let Some(stack) = before.get_mut(old as usize).and_then(Option::take) else { continue };
             new_index.insert(old, kept.intern(stack));
             self.last_sampled_ns.push(last_sampled_ns.get(old as usize).copied().unwrap_or(0));
