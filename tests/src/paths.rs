@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// The checkout.
-fn root() -> Result<PathBuf> {
+///
+/// # Errors
+/// If this does not run inside one.
+pub fn root() -> Result<PathBuf> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let start = manifest.map_or_else(env::current_dir, Ok).context("no current directory")?;
     let root = start.ancestors().find(|dir| dir.join("Cargo.lock").is_file());
@@ -65,6 +68,14 @@ fn build_programs() -> Result<PathBuf> {
 /// # Errors
 /// If the compiler is missing or refuses.
 pub fn compile(source: &str, flags: &[&str], output: &Path) -> Result<()> {
+    compile_with(source, flags, &[], output)
+}
+
+/// Compiles a C program of tests/ and links it with libraries.
+///
+/// # Errors
+/// If the compiler is missing or refuses.
+pub fn compile_with(source: &str, flags: &[&str], libraries: &[&str], output: &Path) -> Result<()> {
     let gcc = find("gcc", "gcc")?;
     let source = root()?.join("tests").join(source);
     let finished = Command::new(gcc)
@@ -73,6 +84,7 @@ pub fn compile(source: &str, flags: &[&str], output: &Path) -> Result<()> {
         .arg("-o")
         .arg(output)
         .arg(&source)
+        .args(libraries)
         .output()
         .context("cannot start gcc")?;
     let messages = String::from_utf8_lossy(&finished.stderr);

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod allocations;
+mod allocators;
 mod command;
 mod envoy;
 mod filters;

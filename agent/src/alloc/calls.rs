@@ -1,8 +1,8 @@
 //! Which other functions a function asks.
 
-use std::collections::HashSet;
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, OpKind};
+use super::targets::Targets;
 
 /// How often a function calls, or ends in, another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,25 +17,19 @@ pub(super) enum Calls {
     Always,
 }
 
-/// How often the function at `svma` calls one that begins at one of `starts`.
-pub(super) fn find(code: &[u8], svma: u64, starts: &HashSet<u64>) -> Calls {
+/// How often the function at `svma` calls one of others.
+pub(super) fn find(code: &[u8], svma: u64, others: &Targets) -> Calls {
     let mut calls = Calls::Never;
     let mut is_on_every_path = true;
     for instruction in Decoder::with_ip(64, code, svma, DecoderOptions::NONE) {
         let flow = instruction.flow_control();
-        let is_branch = instruction.op0_kind() == OpKind::NearBranch64
-            && matches!(
-                flow,
-                FlowControl::Call | FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
-            );
-        let target = instruction.near_branch_target();
-        if is_branch && target != svma && starts.contains(&target) {
+        if others.has(&instruction, svma) {
             if is_on_every_path && flow != FlowControl::ConditionalBranch {
                 return Calls::Always;
             }
             calls = match (flow, calls) {
-                (FlowControl::Call, Calls::Never) => Calls::AtTimes,
-                (FlowControl::Call, calls) => calls,
+                (FlowControl::Call | FlowControl::IndirectCall, Calls::Never) => Calls::AtTimes,
+                (FlowControl::Call | FlowControl::IndirectCall, calls) => calls,
                 _ => Calls::EndsIn,
             };
         }
@@ -47,12 +41,14 @@ pub(super) fn find(code: &[u8], svma: u64, starts: &HashSet<u64>) -> Calls {
 #[cfg(test)]
 mod tests {
     use super::{Calls, find};
+    use crate::alloc::targets::Targets;
     use proptest::prelude::{any, proptest};
-    use std::collections::HashSet;
 
     #[test]
     fn a_function_that_asks_another_is_found_out() {
-        let calls = |code: &[u8]| find(code, 0x1000, &HashSet::from([0x1000, 0x2000]));
+        let mut others = Targets::default();
+        [0x1000, 0x2000].into_iter().for_each(|start| others.add(start));
+        let calls = |code: &[u8]| find(code, 0x1000, &others);
         // jmp 0x2000
         assert_eq!(calls(&[0xe9, 0xfb, 0x0f, 0, 0]), Calls::Always);
         // test %rdi,%rdi; je +5; jmp 0x2000
@@ -67,7 +63,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(code in proptest::collection::vec(any::<u8>(), 0..200)) {
-            find(&code, u64::MAX - 10, &HashSet::from([0]));
+            find(&code, u64::MAX - 10, &Targets::default());
         }
     }
 }

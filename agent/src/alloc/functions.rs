@@ -6,7 +6,10 @@ use abi::alloc::{
 };
 use iced_x86::Register;
 
-use super::names::{self, Family};
+use super::{
+    held::Held,
+    names::{self, Family},
+};
 
 /// What a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +106,20 @@ impl Arguments {
         self.family == Family::C && self.allocates()
     }
 
-    /// The registers that must not have been written to yet.
+    /// With the size where it is now; `None` if the program could not take it from there, or needs what is gone.
+    pub(super) fn held(self, held: &Held) -> Option<Self> {
+        let needs_first = self.cookie & (FREES | RESIZES | GIVES_THROUGH_0) != 0;
+        if needs_first && !held.is_at_home(Register::RDI) {
+            return None;
+        }
+        if self.is_free() {
+            return Some(self);
+        }
+        let rule = held.size_rule(self.cookie & SIZE_MASK)?;
+        Some(Self { cookie: self.cookie & !SIZE_MASK | rule, ..self })
+    }
+
+    /// The registers in which it is given what the program needs.
     pub(super) fn registers(self) -> &'static [Register] {
         use Register::{RCX, RDI, RDX, RSI};
         if self.is_free() {

@@ -4,9 +4,11 @@
 mod calls;
 mod found;
 mod functions;
+mod held;
 mod names;
 mod place;
 mod pool_size;
+mod targets;
 mod unnamed;
 
 use std::{
@@ -19,6 +21,7 @@ use crate::object::{Elf, ObjectFile, Segments};
 use calls::Calls;
 pub use functions::Arguments;
 pub use place::Place;
+use targets::Targets;
 
 /// A place to probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +67,12 @@ pub fn search(object: &ObjectFile) -> Search {
     let found = found::find(object, &elf);
     let segments = Segments::of(&elf);
     let has_allocator = found.functions.values().any(|(_, arguments)| arguments.is_allocator());
-    let mut starts: HashMap<_, HashSet<u64>> = HashMap::new();
+    let mut targets: HashMap<_, Targets> = HashMap::new();
     for (function, arguments) in found.functions.values() {
-        starts.entry(arguments.kind()).or_default().insert(function.svma);
+        targets.entry(arguments.kind()).or_default().add(function.svma);
+    }
+    if !found.functions.is_empty() {
+        targets::add_linkage(&elf, &mut targets, |name| functions::arguments(name).map(Arguments::kind));
     }
     // Of several names of one function, the shortest is the one that people know.
     let mut by_name: Vec<_> = found.functions.iter().collect();
@@ -79,8 +85,8 @@ pub fn search(object: &ObjectFile) -> Search {
         }
         let Some(file_offset) = segments.file_offset_of(function.svma) else { continue };
         let code = found::code_of(&elf, function);
-        let calls = match starts.get(&arguments.kind()) {
-            Some(starts) => calls::find(&code, function.svma, starts),
+        let calls = match targets.get(&arguments.kind()) {
+            Some(targets) => calls::find(&code, function.svma, targets),
             None => Calls::Never,
         };
         let Some(arguments) = counted(*arguments, calls) else { continue };
@@ -90,7 +96,7 @@ pub fn search(object: &ObjectFile) -> Search {
             distance: place.distance,
             file_offset: file_offset + place.distance,
             length_bytes: found::length_of(function),
-            arguments,
+            arguments: place.arguments,
             is_single_stepped: place.is_single_stepped,
             has_return: place.is_at_return_address && !arguments.is_free() && !arguments.is_pool(),
         });

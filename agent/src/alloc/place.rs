@@ -12,7 +12,7 @@ use iced_x86::{
     Register,
 };
 
-use super::Arguments;
+use super::{Arguments, held::Held};
 
 /// Instructions looked at before the first is taken: by then arguments have been moved.
 const MAX_INSTRUCTIONS: usize = 32;
@@ -26,45 +26,42 @@ pub struct Place {
     pub is_single_stepped: bool,
     /// The return address is on top of the stack.
     pub is_at_return_address: bool,
+    /// From which registers the program takes them there.
+    pub arguments: Arguments,
 }
 
-/// The first instruction that the kernel emulates and that every call runs with its arguments still in their
-/// registers; failing that, the first of all. `None` for what is no code.
+/// The first instruction that the kernel emulates and that every call runs with its arguments in registers that the
+/// program reads; failing that, the first of all. `None` for what is no code.
 pub(super) fn find(code: &[u8], arguments: Arguments) -> Option<Place> {
     let mut factory = InstructionInfoFactory::new();
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut is_at_return_address = true;
+    let mut held = Held::at_entry(arguments.registers());
     for _ in 0..MAX_INSTRUCTIONS {
         if !decoder.can_decode() {
             break;
         }
         let instruction = decoder.decode();
-        if instruction.is_invalid() {
-            break;
-        }
+        let Some(arguments) = arguments.held(&held).filter(|_| !instruction.is_invalid()) else { break };
         if is_emulated(&instruction) {
-            return Some(Place {
-                distance: instruction.ip(),
-                is_single_stepped: false,
-                is_at_return_address,
-            });
+            let distance = instruction.ip();
+            return Some(Place { distance, is_single_stepped: false, is_at_return_address, arguments });
         }
-        let mut writes_argument = false;
-        for used in factory.info(&instruction).used_registers() {
-            let is_read = matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);
-            let register = used.register().full_register();
-            writes_argument |= !is_read && arguments.registers().contains(&register);
-            is_at_return_address &= is_read || register != Register::RSP;
-        }
-        if writes_argument || instruction.flow_control() != FlowControl::Next {
+        if instruction.flow_control() != FlowControl::Next {
             break;
         }
+        is_at_return_address &= !factory.info(&instruction).used_registers().iter().any(|used| {
+            used.register().full_register() == Register::RSP
+                && !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead)
+        });
+        held.run(&instruction, &mut factory);
     }
     let mut first = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     (first.can_decode() && !first.decode().is_invalid()).then_some(Place {
         distance: 0,
         is_single_stepped: true,
         is_at_return_address: true,
+        arguments,
     })
 }
 
@@ -93,6 +90,7 @@ fn is_emulated(instruction: &Instruction) -> bool {
 mod tests {
     use super::{Place, find};
     use crate::alloc::functions::arguments;
+    use abi::alloc::{RESIZES, SIZE_IS_0, SIZE_IS_1, SIZE_IS_A_TIMES_1};
     use proptest::prelude::{any, prop_assert, proptest};
 
     fn place(function: &str, code: &[u8]) -> Option<(u64, bool)> {
@@ -109,7 +107,7 @@ mod tests {
         // cmp $0x1000,%rdi; ja: taken or not, every call comes here
         let code = [0x48, 0x81, 0xff, 0x00, 0x10, 0x00, 0x00, 0x0f, 0x87, 0x93, 0, 0, 0];
         assert_eq!(place("malloc", &code), Some((7, false)));
-        // mov %rsi,%rdi; push %rbp: the size of malloc is gone, that of memalign is not
+        // mov %rsi,%rdi; push %rbp: the size of malloc is gone, that of memalign is in two registers
         let code = [0x48, 0x89, 0xf7, 0x55];
         assert_eq!(place("malloc", &code), Some((0, true)));
         assert_eq!(place("memalign", &code), Some((3, false)));
@@ -129,6 +127,26 @@ mod tests {
         assert_eq!(is_seen(&[0x55]), Some(true));
         // sub $0x18,%rsp; push %rbp
         assert_eq!(is_seen(&[0x48, 0x83, 0xec, 0x18, 0x55]), Some(false));
+    }
+
+    #[test]
+    fn a_size_that_was_moved_is_followed() {
+        let cookie = |function: &str, code: &[u8]| {
+            let place = find(code, arguments(function).expect("an allocator")).expect("code");
+            (place.distance, place.arguments.cookie())
+        };
+        // malloc of mimalloc: mov (%rip),%rax; mov %rdi,%rsi; mov %fs:(%rax),%rdi; cmp $0x400,%rsi; ja
+        let code = [
+            0x48, 0x8b, 0x05, 0x49, 0xb4, 0, 0, 0x48, 0x89, 0xfe, 0x64, 0x48, 0x8b, 0x38, 0x48, 0x81, 0xfe,
+            0, 4, 0, 0, 0x77, 0x29,
+        ];
+        assert_eq!(cookie("malloc", &code), (0x15, SIZE_IS_1));
+        // What is to be resized is no longer there.
+        assert_eq!(cookie("realloc", &code), (0, SIZE_IS_1 | RESIZES));
+        // mov %rdi,%rax; xor %edi,%edi; push %rbp: as calloc of mimalloc
+        assert_eq!(cookie("calloc", &[0x48, 0x89, 0xf8, 0x31, 0xff, 0x55]), (5, SIZE_IS_A_TIMES_1));
+        // mov %rdi,%r12; xor %edi,%edi; push %rbp
+        assert_eq!(cookie("malloc", &[0x49, 0x89, 0xfc, 0x31, 0xff, 0x55]), (0, SIZE_IS_0));
     }
 
     proptest! {

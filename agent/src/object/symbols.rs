@@ -1,6 +1,6 @@
 //! Functions that a file defines, by name, from both of its symbol tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ::object::elf;
 
@@ -28,7 +28,7 @@ pub struct Function {
 pub fn functions(elf: &Elf<'_>, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Function> {
     let mut found = BTreeMap::new();
     for tables in [(".dynsym", ".dynstr"), (".symtab", ".strtab")] {
-        for_each(elf, tables, |name, function| {
+        for_each(elf, tables, |_, name, function| {
             if let Some(function) = function.filter(|_| is_wanted(name)) {
                 found.entry(name.to_owned()).or_insert(function);
             }
@@ -40,19 +40,37 @@ pub fn functions(elf: &Elf<'_>, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<St
 /// Whether a function of such a name is asked for from other files.
 pub fn imports(elf: &Elf<'_>, is_wanted: impl Fn(&str) -> bool) -> bool {
     let mut found = false;
-    for_each(elf, (".dynsym", ".dynstr"), |name, function| found |= function.is_none() && is_wanted(name));
+    for_each(elf, (".dynsym", ".dynstr"), |_, name, function| found |= function.is_none() && is_wanted(name));
     found
 }
 
+/// What is told of the functions in the dynamic symbol table, own and imported, by their place in it: relocations
+/// name them by that.
+pub fn dynamic<T>(elf: &Elf<'_>, tell: impl Fn(&str) -> Option<T>) -> HashMap<u32, T> {
+    let mut told = HashMap::new();
+    for_each(elf, (".dynsym", ".dynstr"), |index, name, _| {
+        if let (Ok(index), Some(it)) = (u32::try_from(index), tell(name)) {
+            told.insert(index, it);
+        }
+    });
+    told
+}
+
 /// Every function of a symbol table and of its table of names; without a place, those of other files.
-fn for_each(elf: &Elf<'_>, (table, names): (&str, &str), mut take: impl FnMut(&str, Option<Function>)) {
+fn for_each(
+    elf: &Elf<'_>,
+    (table, names): (&str, &str),
+    mut take: impl FnMut(usize, &str, Option<Function>),
+) {
     let bytes = |section: Option<&Section>, limit| {
         section.and_then(|section| elf.section_bytes(section, limit).ok()).unwrap_or_default()
     };
     let symbols = bytes(elf.section(table), MAX_TABLE_BYTES);
     let names = bytes(elf.section(names), MAX_NAMES_BYTES);
-    for (name, function) in symbols.chunks_exact(SYMBOL_BYTES).filter_map(|symbol| parse(symbol, &names)) {
-        take(name, function);
+    for (index, symbol) in symbols.chunks_exact(SYMBOL_BYTES).enumerate() {
+        if let Some((name, function)) = parse(symbol, &names) {
+            take(index, name, function);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub const SIZE_IS_3: u64 = 3;
 pub const SIZE_IS_0_TIMES_1: u64 = 4;
 /// As in `reallocarray`.
 pub const SIZE_IS_1_TIMES_2: u64 = 5;
+/// As in `calloc`, with the first argument in the register of results by now.
+pub const SIZE_IS_A_TIMES_1: u64 = 6;
 /// With the seven bits below: the size is the 32-bit number so many steps behind where the first argument points.
 pub const SIZE_AT_0: u64 = 0x80;
 /// Bytes of a step.

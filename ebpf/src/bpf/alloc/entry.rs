@@ -4,7 +4,7 @@ use abi::{
     alloc::{
         Call, FREES, GIVES_THROUGH_0, HAS_RETURN, IS_POOL, MAX_REQUEST_BYTES, NOT_SAMPLED,
         PENDING_TO_NOTHING, Pending, RESIZES, SIZE_AT_0, SIZE_AT_0_STEP, SIZE_IS_0, SIZE_IS_0_TIMES_1,
-        SIZE_IS_1, SIZE_IS_1_TIMES_2, SIZE_IS_2, SIZE_MASK, SKIP_NULL,
+        SIZE_IS_1, SIZE_IS_1_TIMES_2, SIZE_IS_2, SIZE_IS_A_TIMES_1, SIZE_MASK, SKIP_NULL,
     },
     counter::Counter,
     event::Event,
@@ -55,6 +55,7 @@ pub(crate) fn entered(ctx: &ProbeContext) -> bool {
         SIZE_IS_2 => regs.rdx,
         SIZE_IS_0_TIMES_1 => regs.rdi.wrapping_mul(regs.rsi),
         SIZE_IS_1_TIMES_2 => regs.rsi.wrapping_mul(regs.rdx),
+        SIZE_IS_A_TIMES_1 => regs.rax.wrapping_mul(regs.rsi),
         size if size >= SIZE_AT_0 => size_at(regs.rdi, size - SIZE_AT_0),
         _ => regs.rcx,
     };

@@ -1,0 +1,36 @@
+//! Takes 64 MiB through each way of the standard library's allocator, in pieces of 1 KiB, and gives it back at once.
+
+use std::hint::black_box;
+
+const N_PIECES: usize = 64 << 10;
+
+#[repr(align(64))]
+struct Line([u8; 1024]);
+
+#[inline(never)]
+fn boxed(seed: u8) {
+    for _ in 0..N_PIECES {
+        black_box(Box::new([seed; 1024]));
+    }
+}
+
+#[inline(never)]
+fn zeroed() {
+    for _ in 0..N_PIECES {
+        black_box(vec![0_u8; 1024]);
+    }
+}
+
+#[inline(never)]
+fn aligned(seed: u8) {
+    for _ in 0..N_PIECES {
+        black_box(Box::new(Line([seed; 1024])).0[0]);
+    }
+}
+
+fn main() {
+    let seed = std::env::args().count() as u8;
+    boxed(seed);
+    zeroed();
+    aligned(seed);
+}
