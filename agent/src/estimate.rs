@@ -32,6 +32,14 @@ impl Estimate {
         // The conversion saturates.
         Self { n_events, weight: weight.round() as u64, variance: weight * weight * (1.0 - 1.0 / n_events) }
     }
+
+    /// As many times as much: what was looked at is only a part, and this was in it with that much less of a chance.
+    /// How much one part of the time differs from another is not in the variance.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        let (n_events, weight) = (self.n_events * factor, self.weight as f64 * factor);
+        Self { n_events, weight: weight.round() as u64, variance: weight * weight * (1.0 - 1.0 / n_events) }
+    }
 }
 
 #[cfg(test)]

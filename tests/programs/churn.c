@@ -1,69 +1,110 @@
-/* Allocates and frees as fast as it can, between other work of its own: pieces of 16 bytes to 4 KiB from eight
- * functions, a thousand of them alive at once, each written to. How many it has allocated stands in the first eight
- * bytes of a file, for whoever wants to know its rate.
+/* Four threads that allocate, hand over, check and free: what one filled, another may find and compare. Paced: each
+ * does so many a millisecond, however long that takes.
  *
- * usage: churn FILE SECONDS */
-#include <fcntl.h>
+ * usage: churn [SECONDS [PER_MS]]     60 s, 100 each; SIGTERM ends it earlier
+ * Says how many bytes it asked for a second, and ends with 1 if any byte was wrong. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
-#define N_LIVE 1024u
+#define N_THREADS 4
+#define N_SLOTS 4096
+#define NS_PER_S 1000000000ull
 
-static void *live[N_LIVE];
-static volatile uint32_t work;
-
-#define TAKE(name, piece)                       \
-    NOINLINE static void *name(void)            \
-    {                                           \
-        void *memory = malloc(piece);           \
-        if (memory == NULL)                     \
-            exit(1);                            \
-        memset(memory, 1, (piece) / 4);         \
-        return memory;                          \
-    }
-
-TAKE(take_16, 16)
-TAKE(take_48, 48)
-TAKE(take_112, 112)
-TAKE(take_256, 256)
-TAKE(take_600, 600)
-TAKE(take_1k, 1024)
-TAKE(take_2k, 2048)
-TAKE(take_4k, 4096)
-
-static void *(*const takes[8])(void) = {
-    take_16, take_48, take_112, take_256, take_600, take_1k, take_2k, take_4k,
+struct block {
+    uint64_t n_bytes;
+    unsigned char bytes[];
 };
+
+static struct block *_Atomic slots[N_SLOTS];
+static atomic_ullong n_asked, n_bytes_asked, n_wrong;
+static volatile sig_atomic_t ended;
+static unsigned long per_ms = 100;
+
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
+
+static void end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
+
+static void check_and_free(struct block *block)
+{
+    if (block == NULL)
+        return;
+    for (uint64_t i = 0; i < block->n_bytes; i++)
+        if (block->bytes[i] != (unsigned char)(block->n_bytes + i))
+            atomic_fetch_add(&n_wrong, 1);
+    free(block);
+}
+
+__attribute__((noinline, noclone)) static void churn_one(uint64_t *random)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    uint64_t n_bytes = 16 + (*random >> 40) % 240;
+    struct block *block = malloc(sizeof *block + n_bytes);
+    if (block == NULL) {
+        perror("malloc");
+        exit(2);
+    }
+    atomic_fetch_add(&n_asked, 1);
+    atomic_fetch_add(&n_bytes_asked, sizeof *block + n_bytes);
+    block->n_bytes = n_bytes;
+    for (uint64_t i = 0; i < n_bytes; i++)
+        block->bytes[i] = (unsigned char)(n_bytes + i);
+    check_and_free(atomic_exchange(&slots[(*random >> 20) % N_SLOTS], block));
+}
+
+static void *churn(void *seed)
+{
+    uint64_t random = (uint64_t)(uintptr_t)seed;
+    uint64_t due = now();
+    while (!ended) {
+        for (unsigned long i = 0; i < per_ms; i++)
+            churn_one(&random);
+        due += NS_PER_S / 1000;
+        uint64_t time = now();
+        if (time < due) {
+            struct timespec rest = {.tv_nsec = (long)(due - time)};
+            nanosleep(&rest, NULL);
+        }
+    }
+    return NULL;
+}
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
-        return 2;
-    int file = open(argv[1], O_RDWR);
-    if (file < 0 || ftruncate(file, 4096) != 0) {
-        perror(argv[1]);
-        return 1;
+    uint64_t n_seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 60;
+    if (argc > 2)
+        per_ms = strtoul(argv[2], NULL, 10);
+    signal(SIGTERM, end);
+    uint64_t began = now();
+    pthread_t threads[N_THREADS];
+    for (uintptr_t i = 0; i < N_THREADS; i++)
+        if (pthread_create(&threads[i], NULL, churn, (void *)(i + 1)) != 0)
+            return 2;
+    while (!ended && now() - began < n_seconds * NS_PER_S) {
+        struct timespec rest = {.tv_nsec = 10 * 1000 * 1000};
+        nanosleep(&rest, NULL);
     }
-    volatile uint64_t *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (count == MAP_FAILED) {
-        perror("mmap");
-        return 1;
-    }
-    time_t end = time(NULL) + atoi(argv[2]);
-    for (uint32_t n = 1, i = 0; (i & 4095) != 0 || time(NULL) < end; i++) {
-        n = n * 1664525u + 1013904223u;
-        void **slot = &live[(n >> 8) & (N_LIVE - 1)];
-        free(*slot);
-        *slot = takes[n >> 29]();
-        for (int turn = 0; turn < 500; turn++)
-            work = work * 31 + n;
-        *count += 1;
-    }
-    return 0;
+    ended = 1;
+    for (int i = 0; i < N_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    double seconds = (double)(now() - began) / (double)NS_PER_S;
+    for (int i = 0; i < N_SLOTS; i++)
+        check_and_free(atomic_exchange(&slots[i], NULL));
+    printf("%llu allocations, %.0f bytes a second, %llu wrong\n", atomic_load(&n_asked),
+           (double)atomic_load(&n_bytes_asked) / seconds, atomic_load(&n_wrong));
+    return atomic_load(&n_wrong) == 0 ? 0 : 1;
 }

@@ -20,7 +20,7 @@ use crate::{
     wait,
 };
 
-/// No test records for longer than 10 s.
+/// Few tests record for longer than 10 s.
 const AT_MOST: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(10);
 /// How much of a report a failed test shows.
@@ -42,6 +42,8 @@ pub struct Recording {
     pub folded: Folded,
     /// Its messages.
     pub stderr: String,
+    /// What a command that it ran wrote to standard output.
+    pub command_output: String,
     report_text: String,
 }
 
@@ -132,12 +134,14 @@ impl Recorder {
         let stdout = String::from_utf8_lossy(&stdout).into_owned();
         // A command that was run writes to the same place, before the report.
         let start = if stdout.starts_with('{') { 0 } else { stdout.find("\n{\n").map_or(0, |at| at + 1) };
-        let report_text = stdout.get(start..).unwrap_or_default().to_owned();
+        let (command_output, report_text) = stdout.split_at(start);
+        let (command_output, report_text) = (command_output.to_owned(), report_text.to_owned());
         let report = serde_json::from_str(&report_text)
             .with_context(|| format!("the report is not as documented: {stdout}{stderr}"))?;
         let names: Vec<PathBuf> = list(self.dir.path())?;
         ensure!(names == [PathBuf::from("x.folded")], "beside the profile there is more: {names:?}");
-        Ok(Recording { status, report, folded: Folded::parse(&text)?, stderr, report_text })
+        let folded = Folded::parse(&text)?;
+        Ok(Recording { status, report, folded, stderr, command_output, report_text })
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Report {
     pub first_stacks: FirstStacks,
     pub overhead: Overhead,
     pub allocations: Option<Allocations>,
+    pub probes: Option<Probes>,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     #[serde(default)]
@@ -74,6 +75,26 @@ pub struct AllocationStack {
     pub alloc_bytes: u64,
     pub alloc_bytes_error: u64,
     pub live: Option<Live>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Probes {
+    pub on_percent: f64,
+    pub times_on: u64,
+    pub at_once: bool,
+    pub refused: u64,
+    pub each: Vec<ProbeUse>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct ProbeUse {
+    pub function: String,
+    pub file: String,
+    pub processes: u64,
+    pub hits: Option<u64>,
+    pub cpu_percent: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

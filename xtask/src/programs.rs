@@ -90,6 +90,8 @@ const PROGRAMS: &[Program] = &[
     Program { name: "churn", source: "churn.c", flags: &NO_FRAME_POINTERS },
     Program { name: "accounted", source: "accounted.c", flags: &NO_FRAME_POINTERS },
     Program { name: "objects", source: "objects.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "refused", source: "refused.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "turnover", source: "turnover.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];

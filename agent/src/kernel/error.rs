@@ -116,18 +116,32 @@ pub enum KernelError {
     },
 }
 
+/// Of the kernel alone, and so without a text (`ENOTSUPP` in `include/linux/errno.h`).
+const NOT_SUPPORTED: i32 = 524;
+
 impl KernelError {
     /// Whether a process was not there any more.
     #[must_use]
     pub fn is_of_ended_process(&self) -> bool {
+        self.os_error() == Some(libc::ESRCH)
+    }
+
+    /// Whether an instruction cannot be probed.
+    #[must_use]
+    pub fn is_of_instruction(&self) -> bool {
+        self.os_error() == Some(NOT_SUPPORTED)
+    }
+
+    /// What the kernel answered, where it was about probes.
+    fn os_error(&self) -> Option<i32> {
         let error = match self {
             Self::Probe { source } => source,
             Self::Attach { source, .. } => match &**source {
                 ProgramError::SyscallError(error) => &error.io_error,
-                _ => return false,
+                _ => return None,
             },
-            _ => return false,
+            _ => return None,
         };
-        error.raw_os_error() == Some(libc::ESRCH)
+        error.raw_os_error()
     }
 }

@@ -23,7 +23,7 @@ mod uprobe_multi;
 use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
-    alloc::MAX_PROBES,
+    alloc::{Gate, MAX_PROBES},
     config::{Config, OPTION_LIVE_HEAP},
     counter::Counter,
     limits, names,
@@ -31,7 +31,7 @@ use abi::{
 };
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 
 pub use attach::{Clock, Source, max_frequency_hz};
@@ -49,6 +49,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
+    gates: Array<MapData, Gate>,
     hits: PerCpuArray<MapData, u64>,
     tables: tables::Tables,
     sideband: Sideband,
@@ -83,6 +84,7 @@ impl Kernel {
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
+            gates: load::take(&mut ebpf, names::MAP_GATES)?,
             hits: load::take(&mut ebpf, names::MAP_HITS)?,
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
@@ -124,6 +126,14 @@ impl Kernel {
     /// If the kernel refuses the program.
     pub fn load_probes(&mut self, children_are_followed: bool) -> Result<Option<String>, KernelError> {
         self.uprobes.load(&mut self.ebpf, children_are_followed, self.source.has_live_heap())
+    }
+
+    /// Says when probes count, by one of [`abi::alloc::N_GATES`]; at first they do not.
+    ///
+    /// # Errors
+    /// If the map cannot be written.
+    pub fn set_gate(&mut self, number: u32, gate: Gate) -> Result<(), KernelError> {
+        self.gates.set(number, gate, 0).map_err(|source| KernelError::Map { map: names::MAP_GATES, source })
     }
 
     /// Puts probes into a file of a process: all of them or none.

@@ -26,6 +26,9 @@ use super::{
     uprobe_multi::{Attachment, Multi},
 };
 
+/// Attachments that are waited for at once.
+const MAX_CLOSING: usize = 64;
+
 const TO: &str = "an allocator";
 
 /// A place to probe.
@@ -238,5 +241,7 @@ fn detach_one_by_one(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) 
 /// Probes are out when the first step of this is done; what takes long is the wait for those that are being run into.
 fn close(attachment: Attachment, closing: &mut Vec<JoinHandle<()>>) {
     closing.retain(|thread| !thread.is_finished());
-    closing.push(std::thread::spawn(move || drop(attachment)));
+    if closing.len() < MAX_CLOSING {
+        closing.push(std::thread::spawn(move || drop(attachment)));
+    }
 }

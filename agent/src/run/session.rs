@@ -152,7 +152,7 @@ impl Session {
         if let Source::Alloc { live_heap, .. } = self.source {
             let mut probing =
                 Probing::start(&mut self.kernel, budget_percent, live_heap, group, follow_children)?;
-            probing.arm(&mut self.kernel, &self.world);
+            probing.arm(&mut self.kernel, &self.world)?;
             self.probing = Some(probing);
         }
         Ok(clock)
@@ -163,7 +163,9 @@ impl Session {
         let is_soon = self.world.tables.is_busy()
             || !self.events.is_empty()
             || self.world.processes.has_fresh_images(clock::monotonic_ns());
-        self.kernel.wait(if is_soon { timeout.min(TABLE_POLL) } else { timeout });
+        let timeout = if is_soon { timeout.min(TABLE_POLL) } else { timeout };
+        let probes = self.probing.as_ref().map_or(Duration::MAX, Probing::wakes_in);
+        self.kernel.wait(timeout.min(probes));
     }
 
     /// Samples so far.
@@ -181,8 +183,9 @@ impl Session {
         self.pump_until(clock::monotonic_ns());
         self.keep_bounds();
         if let Some(probing) = &mut self.probing {
-            probing.arm(&mut self.kernel, &self.world);
-            probing.look(&mut self.kernel);
+            let armed = probing.arm(&mut self.kernel, &self.world);
+            let looked = probing.look(&mut self.kernel);
+            armed.and(looked).unwrap_or_else(|error| self.note_table_error(error));
         }
     }
 
@@ -338,7 +341,10 @@ impl Session {
     /// What a sample stands for.
     fn estimate(&self, sample: &Sample) -> Estimate {
         match self.source.interval_bytes() {
-            Some(interval_bytes) => Estimate::of_bytes(sample.weight, interval_bytes),
+            Some(interval_bytes) => {
+                let estimate = Estimate::of_bytes(sample.weight, interval_bytes);
+                self.probing.as_ref().map_or(estimate, |it| estimate.times(it.weight_at(sample.time_ns)))
+            }
             None => Estimate::whole(sample.weight),
         }
     }

@@ -26,9 +26,16 @@ extern "C" fn probed(_: u64) {
     core::arch::naked_asm!("nop", "ret");
 }
 
-/// The time from the call into the probed function to its return, program included, in nanoseconds; `None` if this
-/// process cannot be probed. No other probe may be in place.
-pub(super) fn measure_ns(kernel: &mut Kernel) -> Option<f64> {
+/// What a probe costs.
+pub(super) struct ProbeCost {
+    /// The time from the call into the probed function to its return, program included, in nanoseconds.
+    pub(super) hit_ns: f64,
+    /// How long it takes to take it out.
+    pub(super) take_out: Duration,
+}
+
+/// `None` if this process cannot be probed. No other probe may be in place.
+pub(super) fn measure(kernel: &mut Kernel) -> Option<ProbeCost> {
     let address = probed as *const () as u64;
     let pid = std::process::id();
     let region = maps::read_executable(pid)
@@ -41,8 +48,10 @@ pub(super) fn measure_ns(kernel: &mut Kernel) -> Option<f64> {
     let point = Point { file_offset, cookie: SKIP_NULL | COUNTED_APART, has_return: false };
     kernel.attach_probes(NonZeroU32::new(pid)?, &file, &[point]).ok()?;
     let fastest = (0..N_ROUNDS).map(|_| time()).min();
+    let began = Instant::now();
     kernel.detach_probes().ok()?;
-    Some(fastest?.as_nanos() as f64 / f64::from(N_CALLS))
+    let hit_ns = fastest?.as_nanos() as f64 / f64::from(N_CALLS);
+    Some(ProbeCost { hit_ns, take_out: began.elapsed() })
 }
 
 fn time() -> Duration {

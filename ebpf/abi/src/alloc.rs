@@ -43,6 +43,25 @@ pub const PROBE_SHIFT: u32 = 16;
 /// Probes whose hits are counted one by one; the last number is for all that are beyond.
 pub const MAX_PROBES: u32 = 256;
 
+/// Spans of time in which probes count: one is set while the other may not be over.
+pub const N_GATES: u32 = 2;
+
+/// A span of time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// From this moment on, by the monotonic clock.
+    pub from_ns: u64,
+    /// Before this one.
+    pub until_ns: u64,
+}
+
+const _: () = assert!(size_of::<Gate>() == 16);
+
+// SAFETY: repr(C), integers only, no padding (pinned above).
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Gate {}
+
 /// Nothing larger can be allocated: the request will fail.
 pub const MAX_REQUEST_BYTES: u64 = 1 << 47;
 

@@ -37,6 +37,8 @@ pub const MAP_PENDING: &str = "PENDING";
 pub const MAP_LIVE: &str = "LIVE";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
+/// Number -> [`crate::alloc::Gate`].
+pub const MAP_GATES: &str = "GATES";
 /// Number of a probe -> hits, per CPU.
 pub const MAP_HITS: &str = "HITS";
 

@@ -1,7 +1,7 @@
 //! Every map and global of the programs, and the scratch space of one CPU.
 
 use abi::{
-    alloc::{Call, Live, LiveKey, MAX_PROBES, Pending},
+    alloc::{Call, Gate, Live, LiveKey, MAX_PROBES, N_GATES, Pending},
     config::Config,
     counter::{Counter, N_COUNTERS},
     limits::{
@@ -64,6 +64,9 @@ pub(super) static PENDING: HashMap<Call, Pending> = HashMap::with_max_entries(MA
 pub(super) static LIVE: HashMap<LiveKey, Live> = HashMap::with_max_entries(MAX_LIVE, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
+/// When probes count: none of the time, until the agent says so.
+#[map]
+pub(super) static GATES: Array<Gate> = Array::with_max_entries(N_GATES, 0);
 /// Number of a probe -> how often it was run into.
 #[map]
 pub(super) static HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_PROBES, 0);

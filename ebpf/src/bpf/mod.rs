@@ -6,6 +6,7 @@ mod code;
 pub(crate) mod cpu;
 mod due;
 pub(crate) mod follow;
+mod gate;
 mod hits;
 mod kernel_stack;
 mod maps;

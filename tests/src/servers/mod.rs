@@ -2,6 +2,7 @@
 
 mod caddy;
 mod envoy;
+mod haproxy;
 mod load;
 mod nginx;
 mod node;
@@ -16,13 +17,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-pub use load::Load;
+pub use load::{Answers, Load};
 pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node};
 
 use crate::{process::Running, wait};
 
 pub use caddy::start as caddy;
 pub use envoy::start as envoy;
+pub use haproxy::start as haproxy;
 pub use nginx::start as nginx;
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;

@@ -21,10 +21,9 @@ pub(super) fn summary(report: &ProbingReport, duration: Duration) -> Probes {
             cpu_percent: hits_per_second.map(|rate| 100.0 * rate * report.hit_ns / 1e9),
         }
     });
-    let on_for = report.ended.map_or(duration, |(after, _)| after);
     Probes {
-        on_percent: 100.0 * on_for.as_secs_f64() / seconds,
-        times_on: 1,
+        on_percent: on_percent(report, duration),
+        times_on: report.n_times_on,
         at_once: report.one_by_one.is_none(),
         hit_ns: report.hit_ns,
         refused: report.refusals.values().sum(),
@@ -36,6 +35,12 @@ pub(super) fn summary(report: &ProbingReport, duration: Duration) -> Probes {
 const MAX_FILES: usize = 3;
 /// Symbols that distributions leave in stripped files.
 const DEBUG_DATA: &str = ".gnu_debugdata";
+fn on_percent(report: &ProbingReport, duration: Duration) -> f64 {
+    if report.is_complete() {
+        return 100.0;
+    }
+    (100.0 * report.on_for.as_secs_f64() / duration.as_secs_f64().max(0.001)).min(100.0)
+}
 
 /// In sentences.
 pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String> {
@@ -43,7 +48,9 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
     if report.probed.is_empty() {
         comments.push(nothing(report));
     }
-    for it in summary(report, duration).each {
+    let (hit, idle): (Vec<_>, Vec<_>) =
+        summary(report, duration).each.into_iter().partition(|it| it.hits != Some(0));
+    for it in hit {
         let name = it.file.rsplit('/').next().unwrap_or(&it.file);
         let mut line =
             format!("probe on {}+{:#x} of {name} in {} processes", it.function, it.offset, it.processes);
@@ -51,6 +58,10 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
             line += &format!(": {hits} hits, {rate:.0} a second, {percent:.2} % of one CPU");
         }
         comments.push(line);
+    }
+    if !idle.is_empty() {
+        let names: Vec<&str> = idle.iter().map(|it| it.function.as_str()).collect();
+        comments.push(format!("probes that nobody ran into: {}", names.join(", ")));
     }
     for (path, function) in &report.left_out {
         comments.push(format!(
@@ -78,8 +89,23 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
             cost.n_runs, report.hit_ns
         ));
     }
-    if report.wants_frees && !report.has_all_frees() {
+    if report.wants_frees && report.is_complete() && !report.has_all_frees() {
         comments.push("what lives is left out: not every free was seen".to_owned());
+    }
+    if report.n_times_on > 1 {
+        comments.push(format!(
+            "probes were on for {:.1} % of the time, in {} windows at random moments, as more would cost more than \
+             --probe-budget; what they saw is scaled to the whole, and of what is freed too little was seen to tell \
+             what is in use",
+            on_percent(report, duration),
+            report.n_times_on
+        ));
+    }
+    if report.n_late > 0 {
+        comments.push(format!(
+            "{} of these windows were late: on a busy host, putting probes in takes its time",
+            report.n_late
+        ));
     }
     if let Some((after, hits_per_second)) = report.ended {
         comments.push(format!(

@@ -22,7 +22,7 @@ use aya_ebpf::{
 use super::{
     super::{
         due::is_due,
-        hits,
+        gate, hits,
         maps::{NO_SLOT, PENDING, claim, count, release, scratch},
         submit, target, user_stack,
     },
@@ -63,7 +63,8 @@ pub(crate) fn entered(ctx: &ProbeContext) -> bool {
     let n_bytes = if n_asked == 0 { 1 } else { n_asked };
     let follows = cookie & HAS_RETURN != 0;
     let resized_since_ns = if follows && cookie & RESIZES != 0 { live::take(regs.rdi) } else { NOT_LIVE };
-    let user_stack = if n_bytes <= MAX_REQUEST_BYTES && is_due(0, n_bytes) { stack() } else { NOT_SAMPLED };
+    let is_sampled = n_bytes <= MAX_REQUEST_BYTES && is_due(0, n_bytes) && gate::is_open();
+    let user_stack = if is_sampled { stack() } else { NOT_SAMPLED };
     if user_stack == NOT_SAMPLED && resized_since_ns == NOT_LIVE {
         return false;
     }

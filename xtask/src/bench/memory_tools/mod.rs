@@ -19,7 +19,7 @@ use crate::{packages, shell::Workspace};
 use target::Kind;
 use tool::{Session, Tool};
 
-const PROGRAM: &str = "churn";
+const PROGRAM: &str = "turnover";
 /// Caches, first connections.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// A tool that chooses when to probe has chosen by then.

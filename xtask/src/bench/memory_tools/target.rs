@@ -42,7 +42,7 @@ impl Kind {
     /// Name and the unit of its rate.
     pub(super) fn name(self) -> (&'static str, &'static str) {
         match self {
-            Self::Churn => ("churn", "malloc + free/s"),
+            Self::Churn => ("turnover", "malloc + free/s"),
             Self::Nginx => ("nginx", "requests/s"),
         }
     }
@@ -55,7 +55,7 @@ impl Kind {
         let mut command = Command::new(program);
         command.arg(count.path()).arg(LIMIT_S).stdin(Stdio::null());
         ends_with_us(&mut command, libc::SIGTERM);
-        Ok(Target::Churn { running: Running::start("churn", &mut command)?, count })
+        Ok(Target::Churn { running: Running::start("turnover", &mut command)?, count })
     }
 }
 

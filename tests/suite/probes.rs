@@ -1,0 +1,171 @@
+//! Probes on allocators: put in, counted, taken out, and gone, whatever the target does meanwhile.
+
+use std::{fs, os::unix::fs::FileExt as _, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+use tests::{
+    agent,
+    bpf::Objects,
+    paths,
+    process::Running,
+    servers::{self, Load},
+};
+
+use crate::support::{args, command_args, pid_args};
+
+const N_TIMES: u64 = 200;
+const MAX_RECORDINGS: usize = 20;
+
+/// Places in the executable memory of a process that differ from the files mapped there, as probes make them.
+fn n_altered(pid: u32) -> Result<usize> {
+    let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut n_altered = 0;
+    for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [addresses, "r-xp", offset, _, _, path] = words[..] else { continue };
+        let Ok(file) = fs::File::open(path) else { continue };
+        let number = |text| u64::from_str_radix(text, 16).context("no address");
+        let (start, end) = addresses.split_once('-').context("no addresses")?;
+        let (start, end) = (number(start)?, number(end)?);
+        let mut there = vec![0; usize::try_from(end - start)?];
+        memory.read_exact_at(&mut there, start)?;
+        let mut expected = vec![0; there.len()];
+        let n_read = file.read_at(&mut expected, number(offset)?)?;
+        n_altered += there[..n_read].iter().zip(&expected[..n_read]).filter(|(a, b)| a != b).count();
+    }
+    Ok(n_altered)
+}
+
+#[test]
+fn probes_go_in_and_out_two_hundred_times_and_nobody_notices() -> Result<()> {
+    let before = Objects::all()?;
+    let churn = Running::start(Command::new(paths::program("churn")?).args(["300", "50"]))?;
+    let nginx = servers::nginx()?;
+    let haproxy = servers::haproxy()?;
+    let worker = *nginx.running().children()?.first().context("nginx has no worker")?;
+    let loads = [Load::start(&nginx)?, Load::start(&haproxy)?];
+    let pids = [churn.pid(), worker, haproxy.running().pid()];
+    let record = |others: &[&str]| {
+        let mut all = args(&["--event", "alloc", "--interval", "1MiB"]);
+        all.extend(args(others));
+        all.extend(pids.iter().flat_map(|pid| args(&["--pid", &pid.to_string()])));
+        agent::record(all)
+    };
+
+    let unbounded = record(&["--probe-budget", "1000", "--duration", "2s"])?;
+    let probes = unbounded.report.probes.clone().context("no probes")?;
+    assert_eq!((probes.times_on, probes.on_percent), (1, 100.0), "{unbounded}");
+    let cost: f64 = probes.each.iter().filter_map(|it| it.cpu_percent).sum();
+    assert!(cost > 1.0, "{probes:?}\n{unbounded}");
+
+    // Half of the time, or a third. On a busy host a window comes late, and there are fewer.
+    let budget = format!("{:.3}", cost / 1.9);
+    let mut n_times = 0;
+    for _ in 0..MAX_RECORDINGS {
+        let recording = record(&["--probe-budget", &budget, "--duration", "10s"])?;
+        let probes = recording.report.probes.clone().context("no probes")?;
+        assert!(probes.at_once, "{:?}\n{recording}", recording.report.comments);
+        let malloc = probes.each.iter().find(|it| it.function == "malloc" && it.file.contains("/libc.so"));
+        assert_eq!(malloc.context("no probe on malloc")?.processes, 3, "{probes:?}\n{recording}");
+        n_times += probes.times_on;
+        if n_times >= N_TIMES {
+            break;
+        }
+    }
+    assert!(n_times >= N_TIMES, "{n_times} times with a budget of {budget} %");
+
+    for load in loads {
+        assert!(load.is_alive(), "a load ended before the recording");
+        let answers = load.end()?;
+        assert!(answers.n_requests > 10_000 && answers.n_failed == 0, "{answers:?}");
+    }
+    assert_eq!(nginx.running().children()?, [worker]);
+    for pid in pids {
+        assert_eq!(n_altered(pid)?, 0, "process {pid}");
+    }
+    before.nothing_left_since()?;
+    assert!(!haproxy.running().has_ended() && !churn.has_ended());
+    churn.signal(libc::SIGTERM)?;
+    let churn = churn.finish(Duration::from_secs(10))?;
+    let said = String::from_utf8_lossy(&churn.stdout).into_owned();
+    assert!(churn.status.success(), "{said}");
+    Ok(())
+}
+
+#[test]
+fn what_is_seen_part_of_the_time_is_scaled_to_the_whole() -> Result<()> {
+    let options = ["--event", "alloc", "--interval", "16KiB", "--probe-budget", "7"];
+    let recording = agent::record(command_args(&options, &paths::program("churn")?, &["12", "50"]))?;
+    let report = &recording.report;
+    let probes = report.probes.clone().context("no probes")?;
+    assert!(probes.on_percent < 80.0, "{probes:?}\n{recording}");
+    let said = &recording.command_output;
+    let (_, rate) = said.split_once("allocations, ").context("no rate")?;
+    let rate: f64 = rate.split(' ').next().unwrap_or_default().parse().context("no rate")?;
+    let found = report.total("alloc_space") as f64 / (report.duration_ns as f64 / 1e9);
+    let ratio = found / rate;
+    // Some dozens of windows of a steady program: what varies is how late its threads wake up.
+    assert!((0.85..1.15).contains(&ratio), "{found} of {rate}: {ratio:.3}\n{recording}");
+    let cost: f64 = probes.each.iter().filter_map(|it| it.cpu_percent).sum();
+    assert!(cost < 10.0, "{cost} %: {probes:?}\n{recording}");
+    Ok(())
+}
+
+#[test]
+fn a_probe_that_the_kernel_refuses_is_told_of_and_the_others_go_in() -> Result<()> {
+    let target = Running::start(Command::new(paths::program("refused")?).arg("30"))?;
+    let recording = agent::record(pid_args(target.pid(), &["--event", "alloc", "--duration", "1s"]))?;
+    let probes = recording.report.probes.clone().context("no probes")?;
+    assert_eq!(probes.refused, 1, "{probes:?}\n{recording}");
+    let said = recording.report.comments.iter().find(|it| it.contains("no probe on pvalloc")).cloned();
+    let said = said.with_context(|| format!("{:?}", recording.report.comments))?;
+    assert!(said.contains("in 1 processes: the kernel"), "{said}");
+    let is_there = |function: &str| probes.each.iter().any(|it| it.function == function && it.hits > Some(0));
+    assert!(is_there("valloc") && !is_there("pvalloc"), "{probes:?}\n{recording}");
+    assert!(!target.has_ended(), "{recording}");
+    Ok(())
+}
+
+#[test]
+fn a_process_executes_another_program_and_ends_while_it_is_probed() -> Result<()> {
+    let before = Objects::all()?;
+    let churn = paths::program("churn")?;
+    let script = format!("sleep 1; exec {} 2 50", churn.display());
+    let target = Running::start(Command::new("sh").args(["-c", &script]))?;
+    let recording = agent::record(pid_args(target.pid(), &["--event", "alloc", "--interval", "64KiB"]))?;
+    let churned = recording.folded.count(|stack| stack.has("churn_one"));
+    assert!(churned > 0, "the program that was executed is not seen\n{recording}");
+    let ended_early = recording.report.comments.iter().any(|it| it.starts_with("every target had ended"));
+    assert!(ended_early, "{:?}\n{recording}", recording.report.comments);
+    assert_eq!(recording.report.probes.clone().context("no probes")?.refused, 0, "{recording}");
+    let ended = target.finish(Duration::from_secs(5))?;
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    before.nothing_left_since()
+}
+
+#[test]
+fn probes_that_would_cost_more_than_their_budget_are_in_part_of_the_time_and_say_so() -> Result<()> {
+    let before = Objects::all()?;
+    let target = Running::start(Command::new(paths::program("allocate")?).arg("10000"))?;
+    let options = ["--event", "alloc", "--probe-budget", "1", "--duration", "3s"];
+    let recording = agent::record(pid_args(target.pid(), &options))?;
+    let probes = recording.report.probes.clone().context("no probes")?;
+    let has = |text: &str| recording.report.comments.iter().any(|comment| comment.contains(text));
+    // One by one, they cannot be put in again.
+    let says_so = has("took themselves off") || has("windows at random moments");
+    assert!(says_so && probes.on_percent < 50.0, "{:?}\n{recording}", recording.report.comments);
+    assert!(!target.has_ended(), "the target did not survive\n{recording}");
+    assert_eq!(n_altered(target.pid())?, 0, "{recording}");
+    before.nothing_left_since()
+}
+
+#[test]
+fn children_that_are_not_followed_keep_no_probes() -> Result<()> {
+    let target = Running::start(Command::new("sh").args(["-c", "while :; do (sleep 0.2); done"]))?;
+    let options = ["--event", "alloc", "--no-children", "--duration", "1s"];
+    let recording = agent::record(pid_args(target.pid(), &options))?;
+    let probes = recording.report.probes.clone().context("no probes")?;
+    assert!(!probes.at_once, "{:?}\n{recording}", recording.report.comments);
+    assert_eq!(n_altered(target.pid())?, 0, "{recording}");
+    Ok(())
+}
