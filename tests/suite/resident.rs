@@ -93,3 +93,44 @@ fn what_a_running_process_had_before_is_not_counted_as_growth() -> Result<()> {
     assert_accounted(&recording);
     Ok(())
 }
+
+/// Records `suite/lent.c`; gives also the bytes by which memory grew in a function that comes last.
+fn record_lent(mode: &str, options: &[&str], last: &str) -> Result<(Recording, u64)> {
+    let dir = tempfile::tempdir()?;
+    let program = dir.path().join("lent");
+    paths::compile("suite/lent.c", &["-O2"], &program)?;
+    let options = [&["--event", "faults", "--interval", "4KiB"], options].concat();
+    let recording = agent::record(command_args(&options, &program, &[mode]))?;
+    let own = grown_in(&recording, last);
+    assert_accounted(&recording);
+    Ok((recording, own))
+}
+
+#[test]
+fn what_another_process_takes_away_is_not_released_by_the_next_own_change() -> Result<()> {
+    let (recording, own) = record_lent("taken", &[], "read_own")?;
+    assert_near("read_own", own, 4 * MIB, &recording);
+    let released = recording.report.total("rss_released");
+    assert!(released < 2 * MIB, "{released} of the 64 MiB that were taken\n{recording}");
+    Ok(())
+}
+
+#[test]
+fn what_a_child_touches_between_vfork_and_exec_counts_once_and_there() -> Result<()> {
+    let (recording, own) = record_lent("lent", &[], "touch_own")?;
+    let borrowed = grown_in(&recording, "touch_borrowed");
+    assert_near("touch_borrowed", borrowed, 32 * MIB, &recording);
+    assert_near("touch_own", own, 4 * MIB, &recording);
+    let grown = recording.report.total("rss_growth");
+    assert!(grown < (32 + 4 + 8) * MIB, "{grown} grown\n{recording}");
+    Ok(())
+}
+
+#[test]
+fn what_a_child_that_is_not_recorded_touches_does_not_count_for_its_parent() -> Result<()> {
+    let (recording, own) = record_lent("lent", &["--no-children"], "touch_own")?;
+    assert_near("touch_own", own, 4 * MIB, &recording);
+    let grown = recording.report.total("rss_growth");
+    assert!(grown < (4 + 8) * MIB, "{grown} grown\n{recording}");
+    Ok(())
+}

@@ -4,7 +4,6 @@ use abi::{
     limits,
     mapping::{LargeTable, SmallTable},
     names,
-    resident::Resident,
     target::Target,
 };
 use aya::{
@@ -24,7 +23,6 @@ pub(super) struct Tables {
     targets: HashMap<MapData, u32, Target>,
     mappings: HashMap<MapData, u32, SmallTable>,
     large_mappings: HashMap<MapData, u32, LargeTable>,
-    resident: HashMap<MapData, u32, Resident>,
     seen: HashMap<MapData, [u64; 2], u64>,
     pub(super) unwind: UnwindTables,
 }
@@ -35,7 +33,6 @@ impl Tables {
             targets: load::take(ebpf, names::MAP_TARGETS)?,
             mappings: load::take(ebpf, names::MAP_MAPPINGS)?,
             large_mappings: load::take(ebpf, names::MAP_LARGE_MAPPINGS)?,
-            resident: load::take(ebpf, names::MAP_RESIDENT)?,
             seen: load::take(ebpf, names::MAP_SEEN)?,
             unwind: UnwindTables::take(ebpf, table_limit_bytes)?,
         })
@@ -68,7 +65,6 @@ impl Tables {
             TableOp::SetUnwindTable { file, unwinding } => self.unwind.set(*file, unwinding),
             TableOp::Forget { pid } => {
                 absent_is_fine(self.targets.remove(pid)).map_err(map_error(names::MAP_TARGETS))?;
-                absent_is_fine(self.resident.remove(pid)).map_err(map_error(names::MAP_RESIDENT))?;
                 self.forget_small(*pid)?;
                 self.forget_large(*pid)
             }

@@ -29,7 +29,7 @@ pub const MAP_SEEN: &str = "SEEN";
 pub const MAP_FILES: &str = "FILES";
 /// Pieces of [`crate::unwind::TableBlock`]s: the tables of all files.
 pub const MAP_PIECES: &str = "PIECES";
-/// tgid -> [`crate::resident::Resident`].
+/// Hash of an address space -> [`crate::resident::Resident`].
 pub const MAP_RESIDENT: &str = "RESIDENT";
 /// [`crate::alloc::Call`] -> [`crate::alloc::Pending`].
 pub const MAP_PENDING: &str = "PENDING";

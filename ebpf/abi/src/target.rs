@@ -7,6 +7,10 @@ pub const TARGET_FOLLOW: u32 = 1 << 1;
 /// Becomes active at its next exec: a command that the agent starts is sampled from its own first instruction,
 /// not from the agent's last ones.
 pub const TARGET_AT_EXEC: u32 = 1 << 2;
+/// Its image has only been executed: its memory began with nothing. Gone with the first change of it.
+pub const TARGET_EXECUTED: u32 = 1 << 3;
+/// Not sampled, but until it executes an image of its own, its memory is that of a target.
+pub const TARGET_BORROWS_MEMORY: u32 = 1 << 4;
 
 /// Value of the map of targets, keyed by tgid.
 #[repr(C)]

@@ -5,8 +5,7 @@ use abi::{
     counter::Counter,
     limits::COMM_BYTES,
     mapping::MappingTable,
-    resident::Resident,
-    target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
+    target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_BORROWS_MEMORY, TARGET_EXECUTED, TARGET_FOLLOW, Target},
 };
 use aya_ebpf::{
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
@@ -14,13 +13,15 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-use super::maps::{LARGE_MAPPINGS, MAPPINGS, RESIDENT, TARGETS, config, count};
+use super::maps::{LARGE_MAPPINGS, MAPPINGS, TARGETS, config, count};
 
 /// Offsets in `task:task_newtask`; the agent compares them with the kernel's own description before attaching.
 const CHILD_PID_AT: usize = 8;
 const CLONE_FLAGS_AT: usize = 32;
 
-/// The child is a thread of its parent (`include/uapi/linux/sched.h`).
+/// The child has the memory of its parent, not a copy (`include/uapi/linux/sched.h`).
+const CLONE_VM: u64 = 0x0000_0100;
+/// The child is a thread of its parent.
 const CLONE_THREAD: u64 = 0x0001_0000;
 
 /// A child inherits what its parent is, and its mappings, which it has copied.
@@ -42,7 +43,10 @@ pub(crate) fn fork(ctx: &TracePointContext) {
         Some(target)
             if target.flags & TARGET_FOLLOW != 0 || config().scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 =>
         {
-            set_target(child, target);
+            set_target(child, &Target { flags: target.flags & !TARGET_EXECUTED, ..*target });
+        }
+        Some(_) if clone_flags & CLONE_VM != 0 && config().interval_bytes != 0 => {
+            set_target(child, &Target { image_since_ns: 0, flags: TARGET_BORROWS_MEMORY, reserved: 0 });
         }
         _ => {
             let _ = TARGETS.remove(&child);
@@ -50,8 +54,6 @@ pub(crate) fn fork(ctx: &TracePointContext) {
     }
     inherit(&MAPPINGS, parent, child);
     inherit(&LARGE_MAPPINGS, parent, child);
-    // Of the child's memory nothing is known: it has some of its parent's pages.
-    let _ = RESIDENT.remove(&child);
 }
 
 #[inline(always)]
@@ -84,15 +86,19 @@ pub(crate) fn exec() {
         }
         // Not a target by itself, but its image must be dated all the same.
         _ if config.scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 => 0,
-        _ => return,
+        _ => {
+            // What it borrowed it has given back.
+            if known.is_some() {
+                let _ = TARGETS.remove(&tgid);
+            }
+            return;
+        }
     };
+    // Where memory is measured in bytes, that of the new image began with none.
+    let flags = if config.interval_bytes == 0 { flags } else { flags | TARGET_EXECUTED };
     // SAFETY: a helper without arguments.
     let image_since_ns = unsafe { bpf_ktime_get_ns() };
     set_target(tgid, &Target { image_since_ns, flags, reserved: 0 });
-    // Where memory is measured in bytes, that of the new image began with none.
-    if config.interval_bytes != 0 && RESIDENT.insert(&tgid, &Resident::EXECUTED, 0).is_err() {
-        count(Counter::ResidentFull);
-    }
 }
 
 #[inline(always)]

@@ -54,6 +54,7 @@ pub(super) static FILES: Array<FileTable> = Array::with_max_entries(MAX_UNWIND_F
 /// all have one size, so that both searches are compiled into the program.
 #[btf_map]
 pub(super) static PIECES: ArrayOfMaps<Piece, { MAX_TABLE_PIECES as usize }> = ArrayOfMaps::new();
+/// By the hash of the address space. Only a target's own change makes an entry, and the end of the memory takes it away.
 #[map]
 pub(super) static RESIDENT: HashMap<u32, Resident> =
     HashMap::with_max_entries(MAX_TARGETS, BPF_F_NO_PREALLOC);

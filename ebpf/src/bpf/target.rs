@@ -1,7 +1,7 @@
 //! Who runs, and whether it is a target: the first thing that every program asks.
 
 use abi::{
-    config::{Config, SCOPE_ALL, SCOPE_CGROUP},
+    config::{SCOPE_ALL, SCOPE_CGROUP},
     target::TARGET_ACTIVE,
 };
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_ancestor_cgroup_id};
@@ -13,11 +13,20 @@ pub(super) struct Current {
     pub(super) tgid: u32,
     pub(super) tid: u32,
     pub(super) image_since_ns: u64,
+    /// `TARGET_*` bits.
+    pub(super) flags: u32,
 }
 
 /// The current thread, if it is a target's.
 #[inline(always)]
 pub(super) fn current() -> Option<Current> {
+    let thread = thread()?;
+    thread.is_target().then_some(thread)
+}
+
+/// The current thread, whosesoever it is; `None` for the idle task.
+#[inline(always)]
+pub(super) fn thread() -> Option<Current> {
     let pid_tgid = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
     // The idle task is nobody's target.
@@ -26,25 +35,27 @@ pub(super) fn current() -> Option<Current> {
     }
     // SAFETY: only copied from, and a value replaced meanwhile is still a target's.
     let target = unsafe { TARGETS.get(&tgid) }.copied();
-    if !is_wanted(&config(), target.map_or(0, |target| target.flags)) {
-        return None;
-    }
-    Some(Current { tgid, tid, image_since_ns: target.map_or(0, |target| target.image_since_ns) })
+    let (image_since_ns, flags) = target.map_or((0, 0), |target| (target.image_since_ns, target.flags));
+    Some(Current { tgid, tid, image_since_ns, flags })
 }
 
 /// The current thread, target or not.
 #[inline(always)]
 pub(super) fn anyone() -> Current {
     let pid_tgid = bpf_get_current_pid_tgid();
-    Current { tgid: (pid_tgid >> 32) as u32, tid: pid_tgid as u32, image_since_ns: 0 }
+    Current { tgid: (pid_tgid >> 32) as u32, tid: pid_tgid as u32, image_since_ns: 0, flags: 0 }
 }
 
-#[inline(always)]
-fn is_wanted(config: &Config, flags: u32) -> bool {
-    if flags & TARGET_ACTIVE != 0 || config.scope & SCOPE_ALL != 0 {
-        return true;
+impl Current {
+    /// Whether it is a target's.
+    #[inline(always)]
+    pub(super) fn is_target(&self) -> bool {
+        let config = config();
+        if self.flags & TARGET_ACTIVE != 0 || config.scope & SCOPE_ALL != 0 {
+            return true;
+        }
+        config.scope & SCOPE_CGROUP != 0
+            // SAFETY: a helper with an integer argument.
+            && unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) } == config.cgroup_id
     }
-    config.scope & SCOPE_CGROUP != 0
-        // SAFETY: a helper with an integer argument.
-        && unsafe { bpf_get_current_ancestor_cgroup_id(config.cgroup_level as i32) } == config.cgroup_id
 }
