@@ -7,7 +7,7 @@ use tests::{
     process::Running,
 };
 
-use crate::support::{command_args, pid_args};
+use crate::support::{args, command_args, own_name, pid_args};
 
 const MIB: u64 = 1 << 20;
 
@@ -21,6 +21,10 @@ const ROUNDS_ARGUMENT: &str = "3";
 
 /// `grown` goes on in groups of 36 KiB until 64 MiB are reached.
 const GROWN_BYTES: u64 = (64 * MIB).div_ceil(36 << 10) * (36 << 10);
+
+/// Processes of `suite/paced.c`, and what each allocates by the clock.
+const N_PACED: usize = 12;
+const PACED_BYTES_A_SECOND: f64 = 1000.0 * 65_536.0;
 
 #[test]
 fn what_each_function_allocates_is_estimated_from_16_bytes_to_16_mebibytes() -> Result<()> {
@@ -68,5 +72,31 @@ fn a_target_without_an_allocator_is_told_of() -> Result<()> {
     {
         assert!(said.is_some_and(|said| said.contains(part)), "{part} in {comments:?}\n{recording}");
     }
+    Ok(())
+}
+
+#[test]
+fn only_what_is_allocated_within_the_duration_counts_however_long_probing_takes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let name = own_name("paced");
+    let program = dir.path().join(&name);
+    paths::compile("suite/paced.c", &["-O2"], &program)?;
+    let mut targets = Vec::new();
+    for _ in 0..N_PACED {
+        targets.push(Running::start(std::process::Command::new(&program).arg("60"))?);
+    }
+    let recording = agent::record(args(&[
+        "--comm",
+        &name,
+        "--event",
+        "alloc",
+        "--interval",
+        "16KiB",
+        "--duration",
+        "1s",
+    ]))?;
+    let expected = N_PACED as f64 * PACED_BYTES_A_SECOND * recording.report.duration_ns as f64 / 1e9;
+    let ratio = recording.report.total("alloc_space") as f64 / expected;
+    assert!((ratio - 1.0).abs() < 0.12, "{ratio:.3} of {expected} bytes\n{recording}");
     Ok(())
 }

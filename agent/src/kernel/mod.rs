@@ -51,6 +51,7 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     gates: Array<MapData, Gate>,
     hits: PerCpuArray<MapData, u64>,
+    switch: Array<MapData, u64>,
     tables: tables::Tables,
     sideband: Sideband,
     source: Source,
@@ -86,6 +87,7 @@ impl Kernel {
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
             gates: load::take(&mut ebpf, names::MAP_GATES)?,
             hits: load::take(&mut ebpf, names::MAP_HITS)?,
+            switch: load::take(&mut ebpf, names::MAP_SWITCH)?,
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
             ebpf,
@@ -97,22 +99,32 @@ impl Kernel {
         })
     }
 
-    /// Begins to sample. Gives what samples fall due by on this machine.
+    /// Has samples taken by whatever is attached, or has it stop, all in one moment.
+    ///
+    /// # Errors
+    /// If the switch cannot be written.
+    pub fn switch_sampling(&mut self, is_on: bool) -> Result<(), KernelError> {
+        let written = self.switch.set(0, u64::from(is_on), 0);
+        written.map_err(|source| KernelError::Map { map: names::MAP_SWITCH, source })
+    }
+
+    /// Attaches what samples; it takes none before [`Self::switch_sampling`]. Gives what samples fall due by on this
+    /// machine.
     ///
     /// # Errors
     /// If an event cannot be opened.
-    pub fn start_sampling(&mut self) -> Result<Clock, KernelError> {
+    pub fn attach_sampling(&mut self) -> Result<Clock, KernelError> {
         let sampling = attach::sample(&mut self.ebpf, self.source)?;
         let clock = sampling.clock;
         self.sampling = Some(sampling);
         Ok(clock)
     }
 
-    /// Ends sampling; what was sampled can still be read.
+    /// Detaches what samples; what was sampled can still be read.
     ///
     /// # Errors
     /// If an event cannot be detached.
-    pub fn stop_sampling(&mut self) -> Result<(), KernelError> {
+    pub fn detach_sampling(&mut self) -> Result<(), KernelError> {
         self.detach_probes()?;
         match self.sampling.take() {
             Some(sampling) => attach::detach(&mut self.ebpf, sampling),

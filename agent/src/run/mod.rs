@@ -148,7 +148,7 @@ pub fn record(
         session.pump();
         progress(elapsed, session.n_samples());
     };
-    let mut recording = session.finish(end, clock, began.elapsed())?;
+    let mut recording = session.finish(end, clock, began)?;
     // Afterwards: a command may take its time to end, and nobody would read the ring meanwhile.
     if let Targets::Command(command) = targets {
         recording.exit_status = command.finish();

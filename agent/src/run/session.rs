@@ -4,7 +4,10 @@ mod bounds;
 mod living;
 mod table_writes;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use abi::{
     counter::Counter,
@@ -144,17 +147,18 @@ impl Session {
         group: Option<PathBuf>,
         follow_children: bool,
     ) -> Result<Clock, KernelError> {
-        self.start_unix_ns = clock::unix_ns();
-        self.cpu_before = own_cpu();
-        self.beginnings.start(clock::monotonic_ns());
-        self.living.start(clock::monotonic_ns());
-        let clock = self.kernel.start_sampling()?;
+        let clock = self.kernel.attach_sampling()?;
         if let Source::Alloc { live_heap, .. } = self.source {
             let mut probing =
                 Probing::start(&mut self.kernel, budget_percent, live_heap, group, follow_children)?;
             probing.arm(&mut self.kernel, &self.world)?;
             self.probing = Some(probing);
         }
+        self.start_unix_ns = clock::unix_ns();
+        self.cpu_before = own_cpu();
+        self.beginnings.start(clock::monotonic_ns());
+        self.living.start(clock::monotonic_ns());
+        self.kernel.switch_sampling(true)?;
         Ok(clock)
     }
 
@@ -216,17 +220,17 @@ impl Session {
         self.settle_living(as_of_ns);
     }
 
-    /// Ends sampling, reads what is left, and hands everything over. The kernel side is gone afterwards.
-    pub(super) fn finish(
-        mut self,
-        end: End,
-        clock: Clock,
-        duration: Duration,
-    ) -> Result<Recording, KernelError> {
+    /// Ends sampling that began at `began`, reads what is left, and hands everything over. The kernel side is gone
+    /// afterwards.
+    pub(super) fn finish(mut self, end: End, clock: Clock, began: Instant) -> Result<Recording, KernelError> {
+        self.kernel.switch_sampling(false)?;
+        let duration = began.elapsed();
         // Probes are taken out one after another: from here on a free may be missed.
         let end_ns = clock::monotonic_ns();
         self.living.end(end_ns);
-        self.kernel.stop_sampling()?;
+        // To detach takes its time where there are many probes: the rings are not to be full meanwhile.
+        self.pump_until(end_ns);
+        self.kernel.detach_sampling()?;
         self.pump_until(u64::MAX);
         self.world.tables.wait();
         self.write_tables(u64::MAX);

@@ -34,6 +34,11 @@ use super::{
 static CONFIG: Config =
     Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0, options: 0 };
 
+/// Whether samples are taken. The agent switches it when everything is attached, and back before it detaches anything:
+/// all that is sampled began and ended in one moment, however long it takes to attach to many processes.
+#[unsafe(no_mangle)]
+static mut IS_SAMPLING: u64 = 0;
+
 #[map]
 pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
 #[map]
@@ -107,6 +112,13 @@ pub(super) struct Scratch {
 pub(super) fn config() -> Config {
     // SAFETY: a static of our own, read-only once the program is loaded.
     unsafe { core::ptr::read_volatile(&raw const CONFIG) }
+}
+
+/// Whether samples are taken.
+#[inline(always)]
+pub(super) fn is_sampling() -> bool {
+    // SAFETY: a word of our own, which only the agent writes.
+    unsafe { core::ptr::read_volatile(&raw const IS_SAMPLING) != 0 }
 }
 
 /// Bits of a stack's number below those of its slot.

@@ -6,7 +6,7 @@ use abi::{
 };
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_ancestor_cgroup_id};
 
-use super::maps::{TARGETS, config};
+use super::maps::{TARGETS, config, is_sampling};
 
 /// The thread that runs.
 pub(super) struct Current {
@@ -24,9 +24,12 @@ pub(super) fn current() -> Option<Current> {
     thread.is_target().then_some(thread)
 }
 
-/// The current thread, whosesoever it is; `None` for the idle task.
+/// The current thread, whosesoever it is; `None` for the idle task, and while no samples are taken.
 #[inline(always)]
 pub(super) fn thread() -> Option<Current> {
+    if !is_sampling() {
+        return None;
+    }
     let pid_tgid = bpf_get_current_pid_tgid();
     let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
     // The idle task is nobody's target.
