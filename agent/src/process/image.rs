@@ -1,6 +1,9 @@
 //! A process from one exec to the next: its name, threads and executable mappings.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::FileId;
 
@@ -97,8 +100,8 @@ pub struct Image {
     pub name: String,
     /// Names of its threads, where they are known.
     pub threads: HashMap<u32, String>,
-    /// Executable mappings.
-    pub mappings: Mappings,
+    /// Executable mappings; shared with samples that wait, and with children.
+    pub mappings: Arc<Mappings>,
     /// Threads that run; none once the process has ended. The first thread may end before others do.
     pub running: HashSet<u32>,
 }

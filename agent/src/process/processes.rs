@@ -5,9 +5,10 @@ mod past;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
+    sync::Arc,
 };
 
-use super::{Backing, FileId, FileKey, Files, Image, ImageId, Mapping, Mappings};
+use super::{Backing, FileId, FileKey, Files, Image, ImageId, Mapping};
 use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
 
 /// Within this time of its exec, a process is likely to wait for its table.
@@ -281,7 +282,7 @@ impl Processes {
     fn end(&mut self, pid: u32, id: ImageId) {
         // Images are kept for their names; of thousands that end, little else should stay.
         let image = &mut self.images[id.0 as usize];
-        image.mappings = Mappings::default();
+        image.mappings = Arc::default();
         image.running = HashSet::new();
         self.ended.insert(pid);
     }
@@ -290,9 +291,9 @@ impl Processes {
         let parent = self.present(parent_pid).map(|id| &self.images[id.0 as usize]);
         let (name, mappings) = match parent {
             Some(parent) if self.interest.children || self.interest.everything => {
-                (parent.name.clone(), parent.mappings.clone())
+                (parent.name.clone(), Arc::clone(&parent.mappings))
             }
-            _ if self.interest.everything => (String::new(), Mappings::default()),
+            _ if self.interest.everything => (String::new(), Arc::default()),
             _ => return,
         };
         let had_runtime_code = self.present(parent_pid).is_some_and(|id| self.runtime_code.contains(&id));
@@ -311,7 +312,7 @@ impl Processes {
             since_ns: time_ns,
             name,
             threads: HashMap::new(),
-            mappings: Mappings::default(),
+            mappings: Arc::default(),
             running: HashSet::from([pid]),
         };
         let id = match self.free.pop() {
@@ -347,7 +348,8 @@ impl Processes {
         }
         let MappedRegion { start, end, file_offset, .. } = *region;
         let mapping = Mapping { start, end, file_offset, backing };
-        self.n_mappings_refused += u64::from(!self.images[id.0 as usize].mappings.insert(mapping));
+        let mappings = Arc::make_mut(&mut self.images[id.0 as usize].mappings);
+        self.n_mappings_refused += u64::from(!mappings.insert(mapping));
     }
 }
 

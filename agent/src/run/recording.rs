@@ -52,12 +52,14 @@ pub struct Recording {
     pub first_table_error: Option<KernelError>,
     /// How soon stacks were whole.
     pub first_stacks: FirstStacks,
-    /// Stacks that the kernel side could not walk, for code too new, and the agent did.
+    /// Stacks that the kernel side could not walk, for code too new, and the agent did, to their end.
     pub n_walked_late: u64,
     /// What lives of the allocations, if that was followed and every free was seen.
     pub heap: Option<Heap>,
     /// The end of the recording, in the time of samples.
     pub end_ns: u64,
+    /// Those that the agent could not walk to their end either.
+    pub n_cut_late: u64,
     /// Probes on allocators, if that is what was recorded.
     pub probing: Option<ProbingReport>,
     /// What it cost.

@@ -284,6 +284,7 @@ impl Session {
             n_walked_late: late.n_walked,
             heap: living.into_heap().filter(|_| has_all_frees),
             end_ns,
+            n_cut_late: late.n_cut,
             probing,
             usage,
             end,
@@ -298,7 +299,10 @@ impl Session {
     fn read_samples(&mut self) {
         let Self { kernel, aggregate, losses, late, samples, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
-            Ok(Record::Sample(sample)) => samples.push(sample),
+            Ok(Record::Sample(sample)) => {
+                late.pair(&sample);
+                samples.push(sample);
+            }
             Ok(Record::UserStack(stack)) => aggregate.add_user_stack(stack),
             Ok(Record::KernelStack(stack)) => aggregate.add_kernel_stack(stack),
             Ok(Record::Capture(capture)) => late.add(capture),
@@ -326,20 +330,24 @@ impl Session {
         let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
             // Only samples are lost: whose free this is, nothing is known of either.
             self.losses.unknown_process += u64::from(sample.event != Event::FREED);
+            self.late.forget(sample);
             return;
         };
         if sample.event == Event::FREED {
             return self.living.freed(sample, id);
         }
         self.living.allocated(sample, id, estimate);
-        match self.late.take(sample, id, &image.mappings, &self.kernel) {
+        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
+        match self.late.take(sample, id, &image.mappings, rule_of) {
             Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
             Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
             Taken::ByKernel => {}
         }
         let added = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
         let since_ns = image.since_ns;
-        self.note(added, sample, since_ns);
+        if let Some(file) = self.note(added, sample, since_ns) {
+            self.ask_for_table(file, sample.time_ns);
+        }
     }
 
     /// What a sample stands for.
@@ -353,9 +361,10 @@ impl Session {
         }
     }
 
-    /// Counts samples that waited for the unwind table of a file.
+    /// Counts samples that waited for the unwind table of a file. They have asked for it, and do not ask again.
     fn count_late(&mut self, is_last: bool) {
-        for (it, stack) in self.late.take_ready(&self.kernel, is_last) {
+        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
+        for (it, stack) in self.late.take_ready(rule_of, Instant::now(), is_last) {
             self.aggregate.add_user_stack(stack);
             let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
@@ -365,13 +374,12 @@ impl Session {
         }
     }
 
-    fn note(&mut self, added: Added, sample: &Sample, since_ns: u64) {
+    /// Gives the file whose table is missing for the sample to be whole.
+    fn note(&mut self, added: Added, sample: &Sample, since_ns: u64) -> Option<FileId> {
         self.living.attribute(sample, added.key);
-        let Some(walked) = added.walked else { return };
+        let walked = added.walked?;
         self.beginnings.note(added.key.image, since_ns, sample.time_ns, walked.is_complete);
-        if let Some(file) = walked.missing {
-            self.ask_for_table(file, sample.time_ns);
-        }
+        walked.missing
     }
 
     /// A stack waits for the table of a file: it may have been evicted.

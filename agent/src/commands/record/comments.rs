@@ -67,6 +67,10 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
             recording.heap.as_ref().map_or(0, Heap::n_without_history),
             "live allocations of stacks too many to be followed over time: no verdict on those",
         ),
+        (
+            recording.n_cut_late,
+            "samples in code too new for the kernel side that the agent could not walk to their end either",
+        ),
         (recording.aggregate.n_stacks_missing(), "samples whose stack never came"),
     ] {
         if count > 0 {

@@ -1,9 +1,12 @@
 //! Images that are no more, which a recording that lasts for days must not gather.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::Processes;
-use crate::process::{Image, ImageId, Mappings};
+use crate::process::{Image, ImageId};
 
 impl Processes {
     /// The images that are remembered, and some that were.
@@ -44,7 +47,7 @@ impl Processes {
         for id in &forgotten {
             self.runtime_code.remove(id);
             self.images[id.0 as usize].threads = HashMap::new();
-            self.images[id.0 as usize].mappings = Mappings::default();
+            self.images[id.0 as usize].mappings = Arc::default();
         }
         self.free.extend(&forgotten);
         forgotten

@@ -17,7 +17,10 @@ impl Session {
             }
             self.losses.tables_refused += u64::from(unwinding.is_refused);
             match self.write_unwind_table(file, unwinding) {
-                Ok(()) => self.table_use.written(file, as_of_ns),
+                Ok(()) => {
+                    self.table_use.written(file, as_of_ns);
+                    self.late.table_written();
+                }
                 Err(KernelError::NoTableRoom { .. }) => self.table_use.refused(file, as_of_ns),
                 Err(KernelError::TableTooLarge { .. }) => self.losses.tables_too_large += 1,
                 Err(error) => self.note_table_error(error),
