@@ -50,8 +50,8 @@ impl TableUse {
 
     pub(super) fn refused(&mut self, file: FileId, now_ns: u64) {
         let wait_ns = self.refused.entry(file).or_insert(ASK_AGAIN_NS);
-        self.without.insert(file, now_ns + *wait_ns);
-        *wait_ns = (*wait_ns * 2).min(MAX_ASK_AGAIN_NS);
+        self.without.insert(file, now_ns.saturating_add(*wait_ns));
+        *wait_ns = wait_ns.saturating_mul(2).min(MAX_ASK_AGAIN_NS);
     }
 
     /// Files for which there was no room at some time.
@@ -135,5 +135,8 @@ mod tests {
         assert_eq!((asks(evicted, 1), asks(evicted, 2), asks(other, 1)), (true, false, false));
         assert_eq!((asks(refused, S + ASK_AGAIN_NS), asks(refused, S + 2 * ASK_AGAIN_NS)), (false, true));
         assert_eq!(tables.n_refused(), 1);
+        // The last tables are written after the last moment.
+        tables.refused(other, u64::MAX);
+        assert!(!tables.asks_again(other, u64::MAX - 1));
     }
 }

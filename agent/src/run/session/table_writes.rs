@@ -43,7 +43,12 @@ impl Session {
                 let last_uses_ns = self.aggregate.last_uses_ns();
                 let coldest_first =
                     self.table_use.coldest_first(&mapped, &last_uses_ns, clock::monotonic_ns());
-                for evicted in self.kernel.make_table_room(&table, &coldest_first)? {
+                let evicted = self.kernel.make_table_room(&table, &coldest_first);
+                if evicted.is_err() {
+                    // It goes without a table, and may ask again.
+                    self.table_use.refused(file, clock::monotonic_ns());
+                }
+                for evicted in evicted? {
                     self.table_use.evicted(evicted);
                     self.losses.tables_evicted += 1;
                 }
