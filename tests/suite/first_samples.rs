@@ -3,6 +3,7 @@
 use anyhow::Result;
 use tests::{
     agent::{self, Recording},
+    folded::Stack,
     paths,
 };
 
@@ -36,5 +37,27 @@ fn the_first_stack_of_nearly_every_new_process_is_whole() -> Result<()> {
     );
     assert!(n > N_LIVES * 5 && whole > 0.99, "{whole:.3} of {n} samples lead to main\n{recording}");
     assert_eq!((recording.report.lost, recording.report.wrong_sums()), (0, vec![]), "{recording}");
+    Ok(())
+}
+
+#[test]
+fn known_code_called_from_a_library_loaded_a_moment_ago_is_whole() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (program, library) = (dir.path().join("fresh"), dir.path().join("through.so"));
+    let flags = ["-O2", "-fomit-frame-pointer"];
+    paths::compile("suite/fresh.c", &[&flags[..], &["-ldl"]].concat(), &program)?;
+    paths::compile("suite/through.c", &[&flags[..], &["-shared", "-fPIC"]].concat(), &library)?;
+    let mut copies = Vec::new();
+    for i in 0..N_LIVES {
+        let copy = dir.path().join(format!("{i}.so"));
+        std::fs::copy(&library, &copy)?;
+        copies.push(copy.to_string_lossy().into_owned());
+    }
+    let arguments: Vec<&str> = copies.iter().map(String::as_str).collect();
+    let recording = agent::record(command_args(&["--frequency", "1999"], &program, &arguments))?;
+    let spins = |stack: &Stack| stack.has("spin_inner");
+    let n = recording.folded.count(spins);
+    let whole = recording.folded.share(spins, |stack| stack.has("call_through") && stack.has("main"));
+    assert!(n > N_LIVES * 4 && whole > 0.99, "{whole:.3} of {n} samples lead to main\n{recording}");
     Ok(())
 }

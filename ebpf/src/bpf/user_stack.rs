@@ -6,7 +6,7 @@ use abi::{
     fault::Fault,
     limits::MAX_USER_FRAMES,
     mapping::MappingHeader,
-    sample::{KIND_USER_STACK, NO_STACK, STACK_LEAF_UNKNOWN, StackHeader},
+    sample::{KIND_USER_STACK, NO_STACK, STACK_HAS_FRAME_POINTER_STEPS, STACK_LEAF_UNKNOWN, StackHeader},
 };
 use aya_ebpf::{
     bindings::pt_regs,
@@ -71,6 +71,9 @@ pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch) -> u64 {
     }
     let is_unknown = fault == Fault::TABLE_PENDING
         || fault == Fault::MAPPINGS_CHANGED
+        // A return address that a rule led to is right, and its library was loaded a moment ago; one that a frame
+        // pointer led to is more likely misread.
+        || fault == Fault::RETURN_UNMAPPED && walk.flags & STACK_HAS_FRAME_POINTER_STEPS == 0
         || walk.flags & STACK_LEAF_UNKNOWN != 0;
     // Past the point of no return of an exec the old stack has gone, and the new one is not there yet.
     if is_in_exec && !fault.is_complete() {
