@@ -81,7 +81,8 @@ impl<'a> ProcessCode<'a> {
 #[inline(never)]
 extern "C" fn brazier_frame_at(tgid: u64, kind: u64, address: u64) -> u64 {
     let tgid = tgid as u32;
-    // SAFETY: only read, and the walk notices a table replaced meanwhile.
+    // SAFETY: only read. If the table has been replaced meanwhile, this is the new one, which the walk does not notice:
+    // both describe one process, and differ in what it mapped between.
     let frame = unsafe {
         if kind == LARGE_TABLE {
             LARGE_MAPPINGS.get(&tgid).and_then(|table| lookup::find(table, address))

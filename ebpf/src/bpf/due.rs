@@ -3,28 +3,32 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use ebpf::interval;
 
-use super::maps::{COUNTDOWNS, config};
+use super::{
+    maps::{COUNTDOWNS, config},
+    swap::swap,
+};
 
-/// A countdown for what grows, and one for what shrinks.
-pub(super) type Countdowns = [i64; 2];
+/// A countdown for what grows, and one for what shrinks; 0 where none is drawn.
+pub(super) type Countdowns = [u64; 2];
 
 /// Whether a change is sampled. `direction` is 0 for growth, 1 for the other.
 #[inline(always)]
 pub(super) fn is_due(direction: usize, n_bytes: u64) -> bool {
     let Some(countdowns) = COUNTDOWNS.get_ptr_mut(0) else { return false };
-    // SAFETY: a per-CPU value, checked above. A thread that preempts another here takes a distance that was drawn
-    // for the other, or draws one that is overwritten: each is as random as the next.
+    // SAFETY: a per-CPU value, checked above.
     let countdown = unsafe { &mut (*countdowns)[direction & 1] };
-    if *countdown == 0 {
-        *countdown = distance();
+    // Taken, so that no distance is used twice: a thread that preempts this one draws its own, whose rest is
+    // overwritten below. What is lost of it does not count, nor does what is left over: the distribution has no memory.
+    let mut left = swap(countdown, 0) as i64;
+    if left == 0 {
+        left = distance();
     }
-    *countdown -= n_bytes as i64;
-    if *countdown > 0 {
-        return false;
+    left -= n_bytes as i64;
+    if left <= 0 {
+        return true;
     }
-    // What is left over does not count: the distribution has no memory.
-    *countdown = distance();
-    true
+    *countdown = left as u64;
+    false
 }
 
 /// To the next sample, at least 1.
