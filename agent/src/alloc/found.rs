@@ -8,7 +8,7 @@ use crate::{
         Elf, ObjectFile, Segments, read_bytes,
         symbols::{self, Function},
     },
-    symbolize::stripped,
+    symbolize::{CheckBudget, stripped},
 };
 
 /// Bytes of code looked at: past them, a function has long overwritten its arguments.
@@ -28,13 +28,13 @@ pub(super) struct Found {
 }
 
 /// Looks in the symbol tables of the file, in those that were stripped from it, and at what calls its allocator.
-pub(super) fn find(object: &ObjectFile, elf: &Elf<'_>) -> Found {
+pub(super) fn find(object: &ObjectFile, elf: &Elf<'_>, budget: &mut CheckBudget) -> Found {
     let is_wanted = |name: &str| functions::arguments(name).is_some() || pool_size::ASKS.contains(&name);
     let mut by_name = symbols::functions(elf, is_wanted);
     let mut looked_in: Vec<&str> =
         [".dynsym", ".symtab"].into_iter().filter(|table| elf.section(table).is_some()).collect();
     if elf.section(".symtab").is_none()
-        && let Some(file) = stripped::find(object, elf)
+        && let Some(file) = stripped::find(object, elf, budget)
         && let Ok(debug) = Elf::parse(&file)
     {
         looked_in.push("the symbols that were stripped from it");

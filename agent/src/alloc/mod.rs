@@ -16,7 +16,10 @@ use std::{
     ops::Range,
 };
 
-use crate::object::{Elf, ObjectFile, Segments};
+use crate::{
+    object::{Elf, ObjectFile, Segments},
+    symbolize::CheckBudget,
+};
 
 use calls::Calls;
 pub use functions::Arguments;
@@ -62,9 +65,9 @@ pub struct Search {
 
 /// The probes of a file.
 #[must_use]
-pub fn search(object: &ObjectFile) -> Search {
+pub fn search(object: &ObjectFile, budget: &mut CheckBudget) -> Search {
     let Ok(elf) = Elf::parse(&object.file) else { return Search::default() };
-    let found = found::find(object, &elf);
+    let found = found::find(object, &elf, budget);
     let segments = Segments::of(&elf);
     let has_allocator = found.functions.values().any(|(_, arguments)| arguments.is_allocator());
     let mut targets: HashMap<_, Targets> = HashMap::new();
@@ -123,14 +126,15 @@ fn counted(arguments: Arguments, calls: Calls) -> Option<Arguments> {
 #[cfg(test)]
 mod tests {
     use super::search;
-    use crate::object::ObjectFile;
+    use crate::{object::ObjectFile, symbolize::CheckBudget};
 
     #[test]
     fn the_c_library_is_probed_where_nothing_is_single_stepped() {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("own mappings");
         let paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
         let path = paths.into_iter().find(|path| path.contains("/libc.so")).expect("a C library");
-        let probes = search(&ObjectFile::open(path.as_ref()).expect("opens")).probes;
+        let probes =
+            search(&ObjectFile::open(path.as_ref()).expect("opens"), &mut CheckBudget::default()).probes;
         let has = |name, has_return| {
             probes.iter().any(|probe| {
                 probe.function == name && !probe.is_single_stepped && probe.has_return == has_return

@@ -120,6 +120,12 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     if let Some(debuginfod) = symbolizer.debuginfod() {
         profile.meta_mut().comments.push(debuginfod.outcomes().to_string());
     }
+    if let n_unchecked @ 1.. = symbolizer.n_unchecked() {
+        profile.meta_mut().comments.push(format!(
+            "{n_unchecked} debug files left out: without their checksum they are not believed, and it is computed over \
+             1 GiB a file and 2 GiB a run at most"
+        ));
+    }
     destination.write::<anyhow::Error>(|out| Ok(output::encode(&profile, format, out)?))?;
     report(args, &destination, &recording, &profile)?;
     Ok(recording.exit_status.map_or(0, shell_code))

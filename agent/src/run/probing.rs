@@ -27,6 +27,7 @@ use crate::{
     object::ObjectFile,
     process::{Backing, FileId},
     procfs::cgroup,
+    symbolize::CheckBudget,
 };
 
 /// What a hit is taken to cost, program included, where it could not be measured.
@@ -40,6 +41,8 @@ const MAX_ARMED: usize = 4096;
 pub(super) struct Probing {
     /// Whether frees and returns are probed as well.
     live_heap: bool,
+    /// For the files with what was stripped from others.
+    checks: CheckBudget,
     /// For a control group: where its members are.
     group: Option<PathBuf>,
     /// Where to probe the files that were seen so far, and the numbers of the probes.
@@ -83,6 +86,7 @@ impl Probing {
             trap::measure(kernel).unwrap_or(ProbeCost { hit_ns: DEFAULT_HIT_NS, take_out: LONGEST_TAKE_OUT });
         let mut this = Self {
             live_heap,
+            checks: CheckBudget::default(),
             group,
             files: HashMap::new(),
             armed: HashMap::new(),
@@ -159,7 +163,7 @@ impl Probing {
             return Arc::clone(probes);
         }
         let path = object.path.to_string_lossy().into_owned();
-        let found = alloc::search(object);
+        let found = alloc::search(object, &mut self.checks);
         if found.probes.is_empty() {
             self.report.nothing_found.insert(path.clone(), found.looked_in);
         }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
-use super::debug_link::DebugLink;
+use super::debug_link::{CheckBudget, DebugLink};
 use crate::object::{BuildId, Elf, ObjectFile};
 use crate::procfs::root;
 
@@ -23,7 +23,7 @@ struct Place {
 }
 
 /// Finds the debug file of an object.
-pub(super) fn find(object: &ObjectFile, elf: &Elf<'_>) -> Option<ObjectFile> {
+pub(super) fn find(object: &ObjectFile, elf: &Elf<'_>, budget: &mut CheckBudget) -> Option<ObjectFile> {
     let link = DebugLink::of(elf);
     let places = places(object.build_id.as_ref(), link.as_ref(), &object.path);
     let own = root::own().ok();
@@ -31,15 +31,21 @@ pub(super) fn find(object: &ObjectFile, elf: &Elf<'_>) -> Option<ObjectFile> {
     roots
         .into_iter()
         .flatten()
-        .find_map(|root| places.iter().find_map(|place| open(root, place, object, link.as_ref())))
+        .find_map(|root| places.iter().find_map(|place| open(root, place, object, link.as_ref(), budget)))
 }
 
-fn open(root: &File, place: &Place, object: &ObjectFile, link: Option<&DebugLink>) -> Option<ObjectFile> {
+fn open(
+    root: &File,
+    place: &Place,
+    object: &ObjectFile,
+    link: Option<&DebugLink>,
+    budget: &mut CheckBudget,
+) -> Option<ObjectFile> {
     let found = ObjectFile::open_inside(root, &place.path).ok()?;
     if found.identity == object.identity || found.build_id != object.build_id {
         return None;
     }
-    let is_right = !place.is_linked || link?.fits(&found.file, found.size_bytes);
+    let is_right = !place.is_linked || link?.fits(&found.file, found.size_bytes, budget);
     is_right.then_some(found)
 }
 

@@ -10,7 +10,39 @@ use crate::object::{Elf, read_bytes};
 const MAX_LINK_BYTES: u64 = 512;
 /// Largest file whose checksum is computed, in bytes: about a second of work.
 const MAX_CHECKED_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of all files whose checksums one run computes. What links name is up to the targets, and each may name six
+/// files.
+const MAX_CHECKED_BYTES_OF_RUN: u64 = 2 * MAX_CHECKED_BYTES;
 const STEP_BYTES: u64 = 1024 * 1024;
+
+/// What is left for checksums in one run.
+#[derive(Debug)]
+pub struct CheckBudget {
+    left_bytes: u64,
+    /// Files that were not checked for want of it, or for their size.
+    pub(super) n_unchecked: u64,
+}
+
+impl Default for CheckBudget {
+    fn default() -> Self {
+        Self { left_bytes: MAX_CHECKED_BYTES_OF_RUN, n_unchecked: 0 }
+    }
+}
+
+impl CheckBudget {
+    fn take(&mut self, n_bytes: u64) -> bool {
+        match self.left_bytes.checked_sub(n_bytes).filter(|_| n_bytes <= MAX_CHECKED_BYTES) {
+            Some(left_bytes) => {
+                self.left_bytes = left_bytes;
+                true
+            }
+            None => {
+                self.n_unchecked = self.n_unchecked.saturating_add(1);
+                false
+            }
+        }
+    }
+}
 
 /// What a file says of its debug file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +59,9 @@ impl DebugLink {
         parse(&elf.section_bytes(elf.section(".gnu_debuglink")?, MAX_LINK_BYTES).ok()?)
     }
 
-    /// Whether a file has the checksum that the link promises.
-    pub(super) fn fits(&self, file: &File, size_bytes: u64) -> bool {
-        size_bytes <= MAX_CHECKED_BYTES && checksum(file, size_bytes) == Some(self.crc)
+    /// Whether a file has the checksum that the link promises; not if that would cost too much to say.
+    pub(super) fn fits(&self, file: &File, size_bytes: u64, budget: &mut CheckBudget) -> bool {
+        budget.take(size_bytes) && checksum(file, size_bytes) == Some(self.crc)
     }
 }
 
@@ -57,7 +89,7 @@ fn checksum(file: &File, size_bytes: u64) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DebugLink, parse};
+    use super::{CheckBudget, DebugLink, parse};
     use std::io::Write as _;
 
     #[test]
@@ -79,12 +111,25 @@ mod tests {
     }
 
     #[test]
+    fn past_the_budget_of_a_run_nothing_is_checked_and_that_is_counted() {
+        let mut file = tempfile::tempfile().expect("temporary file");
+        file.write_all(b"123456789").expect("writes");
+        let link = DebugLink { name: "x".into(), crc: 0xcbf4_3926 };
+        let mut budget = CheckBudget { left_bytes: 20, n_unchecked: 0 };
+        let fitting = [(); 4].map(|()| link.fits(&file, 9, &mut budget));
+        assert_eq!((fitting, budget.n_unchecked), ([true, true, false, false], 2));
+    }
+
+    #[test]
     fn the_checksum_is_of_the_whole_file() {
         let mut file = tempfile::tempfile().expect("temporary file");
         file.write_all(b"123456789").expect("writes");
         // The check value of CRC-32 (ISO-HDLC) for these nine bytes.
         let link = DebugLink { name: "x".into(), crc: 0xcbf4_3926 };
-        assert!(link.fits(&file, 9));
-        assert!(!link.fits(&file, 8) && !link.fits(&file, 10) && !link.fits(&file, u64::MAX));
+        let mut budget = CheckBudget::default();
+        let mut fits = |size_bytes| link.fits(&file, size_bytes, &mut budget);
+        assert!(fits(9));
+        assert!(!fits(8) && !fits(10) && !fits(u64::MAX));
+        assert_eq!(budget.n_unchecked, 1);
     }
 }

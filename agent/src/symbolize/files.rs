@@ -1,7 +1,7 @@
 //! The few files whose names are kept ready between batches.
 
-use super::user::FileSymbols;
 use super::{Options, Reason, Resolved, all_missing};
+use super::{debug_link::CheckBudget, user::FileSymbols};
 use crate::debuginfod::Debuginfod;
 use crate::object::{FileIdentity, ObjectFile};
 
@@ -16,16 +16,21 @@ pub(super) struct FileCache {
     options: Options,
     /// Whom to ask for what is not on this host.
     debuginfod: Option<Debuginfod>,
+    checks: CheckBudget,
     entries: Vec<(FileIdentity, Result<FileSymbols, Reason>)>,
 }
 
 impl FileCache {
     pub(super) fn new(options: Options, debuginfod: Option<Debuginfod>) -> Self {
-        Self { options, debuginfod, entries: Vec::new() }
+        Self { options, debuginfod, checks: CheckBudget::default(), entries: Vec::new() }
     }
 
     pub(super) fn debuginfod(&self) -> Option<&Debuginfod> {
         self.debuginfod.as_ref()
+    }
+
+    pub(super) fn n_unchecked(&self) -> u64 {
+        self.checks.n_unchecked
     }
 
     pub(super) fn frames(&mut self, object: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
@@ -35,7 +40,7 @@ impl FileCache {
         let position = self.entries.iter().position(|(identity, _)| *identity == object.identity);
         let entry = match position {
             Some(position) => self.entries.remove(position),
-            None => (object.identity, FileSymbols::read(object, self.options)),
+            None => (object.identity, FileSymbols::read(object, self.options, &mut self.checks)),
         };
         let (symbols, frames) = match entry.1 {
             Ok(mut symbols) => match self.frames_of(&mut symbols, object, file_offsets) {

@@ -20,6 +20,7 @@ use std::fs::File;
 
 use crate::debuginfod::Debuginfod;
 use crate::object::ObjectFile;
+pub use debug_link::CheckBudget;
 use files::FileCache;
 use kernel::KernelSymbols;
 use perf_map::PerfMapCache;
@@ -170,6 +171,11 @@ impl Symbolizer {
     /// Who was asked for debug information, if anyone.
     pub fn debuginfod(&self) -> Option<&Debuginfod> {
         self.files.debuginfod()
+    }
+
+    /// Debug files that were left out because a checksum of that many bytes would have cost too much.
+    pub fn n_unchecked(&self) -> u64 {
+        self.files.n_unchecked()
     }
 
     /// Names kernel addresses, one answer each, in their order.

@@ -10,8 +10,8 @@ use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Reason as BlazeReason, Sym, Symbolized, Symbolizer as Blazesym};
 
 use super::snapshot::{self, Snapshot, SnapshotError};
+use super::{CheckBudget, names, stripped};
 use super::{Options, Reason, Resolved, SourceLine, Symbol};
-use super::{names, stripped};
 use crate::object::{Elf, ElfError, GoTable, ObjectFile, Segments};
 
 /// What is kept of one file between batches.
@@ -29,7 +29,11 @@ pub(super) struct FileSymbols {
 
 impl FileSymbols {
     /// Reads the file's headers and copies its tables, and those of its debug file.
-    pub(super) fn read(object: &ObjectFile, options: Options) -> Result<Self, Reason> {
+    pub(super) fn read(
+        object: &ObjectFile,
+        options: Options,
+        budget: &mut CheckBudget,
+    ) -> Result<Self, Reason> {
         let elf = Elf::parse(&object.file).map_err(|error| match error {
             ElfError::NotElf | ElfError::Unsupported => Reason::UnsupportedFile,
             ElfError::Malformed { .. } | ElfError::Read { .. } => Reason::FileUnreadable,
@@ -57,7 +61,7 @@ impl FileSymbols {
             inlines: options.inlines,
             is_stripped,
         };
-        if is_stripped && let Some(debug) = stripped::find(object, &elf) {
+        if is_stripped && let Some(debug) = stripped::find(object, &elf, budget) {
             symbols.add(&debug);
         }
         Ok(symbols)
