@@ -1,6 +1,8 @@
 // Takes 64 MiB through each form of operator new, in pieces of 1 KiB, and gives it back at once.
+// usage: operators [PAUSE_MS]
 #include <cstdlib>
 #include <new>
+#include <unistd.h>
 
 #define NOINLINE __attribute__((noinline, noclone))
 
@@ -47,8 +49,9 @@ NOINLINE void without_exception()
     }
 }
 
-int main()
+int main(int argc, char **argv)
 {
+    usleep(argc > 1 ? 1000u * static_cast<unsigned>(std::atoi(argv[1])) : 0);
     one();
     many();
     aligned();
