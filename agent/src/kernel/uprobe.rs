@@ -194,8 +194,9 @@ impl Uprobes {
         match &self.multi {
             Some(multi) => multi.programs().map(cost::of_descriptor).sum(),
             None => {
-                let programs = [names::PROGRAM_ALLOC, names::PROGRAM_ALLOCATED];
-                programs.into_iter().filter_map(|name| cost::of_program(ebpf, name)).map(Some).sum()
+                let entry = cost::of_program(ebpf, names::PROGRAM_ALLOC)?;
+                // Where it is loaded.
+                Some([entry].into_iter().chain(cost::of_program(ebpf, names::PROGRAM_ALLOCATED)).sum())
             }
         }
     }
@@ -215,6 +216,12 @@ impl Place {
             let returned = point.has_return.then_some(names::PROGRAM_ALLOCATED);
             for name in returned.into_iter().chain([names::PROGRAM_ALLOC]) {
                 let program: &mut UProbe = program(ebpf, name)?;
+                // The one for returns is loaded when a return is first wanted.
+                if program.fd().is_err() {
+                    program
+                        .load()
+                        .map_err(|source| KernelError::Load { program: name, source: Box::new(source) })?;
+                }
                 let location = UProbeAttachLocation::AbsoluteOffset(point.file_offset);
                 let point = UProbeAttachPoint { location, cookie: Some(point.cookie) };
                 match program.attach(point, &path, UProbeScope::OneProcess(self.pid)) {
