@@ -3,18 +3,9 @@
 use std::{fs, os::unix::fs::FileExt as _, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
-use tests::{
-    agent,
-    bpf::Objects,
-    paths,
-    process::Running,
-    servers::{self, Load},
-};
+use tests::{agent, bpf::Objects, paths, process::Running};
 
-use crate::support::{args, command_args, pid_args};
-
-const N_TIMES: u64 = 200;
-const MAX_RECORDINGS: usize = 20;
+use crate::support::{command_args, pid_args};
 
 /// Places in the executable memory of a process that differ from the files mapped there, as probes make them.
 fn n_altered(pid: u32) -> Result<usize> {
@@ -34,62 +25,6 @@ fn n_altered(pid: u32) -> Result<usize> {
         n_altered += there[..n_read].iter().zip(&expected[..n_read]).filter(|(a, b)| a != b).count();
     }
     Ok(n_altered)
-}
-
-#[test]
-fn probes_go_in_and_out_two_hundred_times_and_nobody_notices() -> Result<()> {
-    let before = Objects::all()?;
-    let churn = Running::start(Command::new(paths::program("churn")?).args(["300", "50"]))?;
-    let nginx = servers::nginx()?;
-    let haproxy = servers::haproxy()?;
-    let worker = *nginx.running().children()?.first().context("nginx has no worker")?;
-    let loads = [Load::start(&nginx)?, Load::start(&haproxy)?];
-    let pids = [churn.pid(), worker, haproxy.running().pid()];
-    let record = |others: &[&str]| {
-        let mut all = args(&["--event", "alloc", "--interval", "1MiB"]);
-        all.extend(args(others));
-        all.extend(pids.iter().flat_map(|pid| args(&["--pid", &pid.to_string()])));
-        agent::record(all)
-    };
-
-    let unbounded = record(&["--probe-budget", "1000", "--duration", "2s"])?;
-    let probes = unbounded.report.probes.clone().context("no probes")?;
-    assert_eq!((probes.times_on, probes.on_percent), (1, 100.0), "{unbounded}");
-    let cost: f64 = probes.each.iter().filter_map(|it| it.cpu_percent).sum();
-    assert!(cost > 1.0, "{probes:?}\n{unbounded}");
-
-    // Half of the time, or a third. On a busy host a window comes late, and there are fewer.
-    let budget = format!("{:.3}", cost / 1.9);
-    let mut n_times = 0;
-    for _ in 0..MAX_RECORDINGS {
-        let recording = record(&["--probe-budget", &budget, "--duration", "10s"])?;
-        let probes = recording.report.probes.clone().context("no probes")?;
-        assert!(probes.at_once, "{:?}\n{recording}", recording.report.comments);
-        let malloc = probes.each.iter().find(|it| it.function == "malloc" && it.file.contains("/libc.so"));
-        assert_eq!(malloc.context("no probe on malloc")?.processes, 3, "{probes:?}\n{recording}");
-        n_times += probes.times_on;
-        if n_times >= N_TIMES {
-            break;
-        }
-    }
-    assert!(n_times >= N_TIMES, "{n_times} times with a budget of {budget} %");
-
-    for load in loads {
-        assert!(load.is_alive(), "a load ended before the recording");
-        let answers = load.end()?;
-        assert!(answers.n_requests > 10_000 && answers.n_failed == 0, "{answers:?}");
-    }
-    assert_eq!(nginx.running().children()?, [worker]);
-    for pid in pids {
-        assert_eq!(n_altered(pid)?, 0, "process {pid}");
-    }
-    before.nothing_left_since()?;
-    assert!(!haproxy.running().has_ended() && !churn.has_ended());
-    churn.signal(libc::SIGTERM)?;
-    let churn = churn.finish(Duration::from_secs(10))?;
-    let said = String::from_utf8_lossy(&churn.stdout).into_owned();
-    assert!(churn.status.success(), "{said}");
-    Ok(())
 }
 
 #[test]
