@@ -159,6 +159,14 @@ fn fetched(variable: &str, in_cache: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// A source beside the tests of the suite.
+///
+/// # Errors
+/// If this is no checkout.
+pub fn suite_source(name: &str) -> Result<PathBuf> {
+    Ok(root()?.join("tests/suite").join(name))
+}
+
 /// The sources of the target program of this name that is a directory of its own.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `--event alloc`: what of the allocations lives, and whether it grows without end.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use tests::{
@@ -210,6 +210,28 @@ fn an_allocator_in_front_of_the_library_is_followed() -> Result<()> {
         for (function, expected) in [("kept_1k", (16, 16)), ("kept_64k", (32, 32)), ("freed_1k", (16, 0))] {
             assert_fate(&recording, function, expected).context(library)?;
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_exception_leaves_an_allocator_as_ever() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let program = dir.path().join("thrower");
+    let source = paths::suite_source("thrower.cc")?;
+    let compiled =
+        Command::new(paths::find("g++", "g++")?).arg("-O1").arg("-o").arg(&program).arg(&source).output()?;
+    ensure!(compiled.status.success(), "g++ refused: {}", String::from_utf8_lossy(&compiled.stderr));
+    let program = program.to_str().context("a path that is text")?;
+    for library in ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"] {
+        let preload = format!("LD_PRELOAD=/usr/lib/x86_64-linux-gnu/{library}");
+        let options = ["--event", "alloc", "--probe-budget", "1000", "--duration", "20s"];
+        let recording =
+            agent::record(command_args(&options, &paths::find("env", "coreutils")?, &[&preload, program]))?;
+        assert!(recording.status.success(), "{library}: {recording}");
+        let says_so =
+            recording.report.comments.iter().any(|it| it.contains("_Zn") && it.contains("is not followed"));
+        assert!(says_so, "{library}: {:?}", recording.report.comments);
     }
     Ok(())
 }

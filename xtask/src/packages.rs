@@ -22,8 +22,9 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 15] = [
+pub(crate) const TESTS: [Package; 16] = [
     ("gcc", "compiles tests/programs"),
+    ("g++", "compiles a target that throws"),
     ("binutils", "strips the agent for the virtual machine, and target programs"),
     ("xz-utils", "packs a symbol table into a target program"),
     ("nginx-light", "the proxy without frame pointers"),

@@ -101,7 +101,7 @@ pub fn search(object: &ObjectFile, budget: &mut CheckBudget) -> Search {
             length_bytes: found::length_of(function),
             arguments: place.arguments,
             is_single_stepped: place.is_single_stepped,
-            has_return: place.is_at_return_address && !arguments.is_free() && !arguments.is_pool(),
+            has_return: place.is_at_return_address && arguments.allocates() && !names::throws(name),
         });
     }
     Search { probes, looked_in: found.looked_in }

@@ -48,6 +48,14 @@ pub(super) fn find(name: &str) -> Option<(Family, u64)> {
     }
 }
 
+/// Whether an exception may leave a function of this name. Its return must not be probed: the kernel puts an address of
+/// its own in place of the return address, and an exception that unwinds through that ends the program.
+pub(super) fn throws(name: &str) -> bool {
+    let is_new =
+        name.starts_with("_Znwm") || name.starts_with("_Znam") || name.to_lowercase().contains("new");
+    is_new && !name.to_lowercase().contains("nothrow")
+}
+
 /// `xallocx` of jemalloc is not among them: it never moves what it resizes, and gives no address.
 fn c(name: &str) -> Option<u64> {
     Some(match name {
@@ -153,11 +161,27 @@ fn pool(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, find};
+    use super::{Family, find, throws};
     use abi::alloc::{
         FREES, GIVES_THROUGH_0, IS_POOL, RESIZES, SIZE_IS_0, SIZE_IS_0_TIMES_1, SIZE_IS_1, SIZE_IS_1_TIMES_2,
         SIZE_IS_2, SIZE_IS_3,
     };
+
+    #[test]
+    fn what_an_exception_may_leave_is_known_by_its_name() {
+        for (name, expected) in [
+            ("_Znwm", true),
+            ("_ZnamSt11align_val_t", true),
+            ("_ZnwmRKSt9nothrow_t", false),
+            ("operator new@0x1000", true),
+            ("TCMallocInternalNewNothrow", false),
+            ("tc_newarray", true),
+            ("mi_new_aligned_nothrow", false),
+            ("malloc", false),
+        ] {
+            assert_eq!(throws(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn allocators_are_known_under_all_of_their_names_and_nothing_else_is() {

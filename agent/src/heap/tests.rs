@@ -90,6 +90,22 @@ fn what_the_last_image_held_is_kept_until_another_allocates_and_what_others_held
     assert_eq!((heap.settle(|image| image == later, true).len(), bytes(&heap)), (0, 0));
 }
 
+#[test]
+fn what_another_account_does_not_have_goes_but_not_what_ended_images_held() {
+    let [image, ended] = images(2)[..] else { panic!("two images") };
+    let mut heap = Heap::default();
+    for (image, address) in [(image, 16), (image, 32), (ended, 16)] {
+        add(&mut heap, Place { image, address, since_ns: 1 }, 1 << 20, 1);
+    }
+    heap.settle(|it| it == image, false);
+    heap.retain(|place| place.address == 32);
+    assert_eq!((bytes(&heap), heap.n_objects), (2 << 20, 2));
+    heap.drop_held();
+    assert_eq!((bytes(&heap), heap.n_objects), (1 << 20, 1));
+    heap.tick(1);
+    assert_eq!(heap.stacks(1)[&Some(1)].points.last().map(|it| it.bytes), Some(1 << 20));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Allocate { address: u64, n_bytes: u64, stack: u32, is_late: bool },

@@ -63,6 +63,20 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
         let names: Vec<&str> = idle.iter().map(|it| it.function.as_str()).collect();
         comments.push(format!("probes that nobody ran into: {}", names.join(", ")));
     }
+    let unfollowed: Vec<String> = report
+        .probed
+        .iter()
+        .filter(|it| report.wants_frees && it.probe.arguments.allocates() && !it.probe.has_return)
+        .filter(|it| it.n_hits != Some(0))
+        .map(|it| format!("{} of {}", it.probe.function, it.path))
+        .collect();
+    if !unfollowed.is_empty() {
+        comments.push(format!(
+            "what these gave is not followed, and missing from what lives, as their returns cannot be probed (an exception \
+             that leaves a function with a probed return would end the program): {}",
+            unfollowed.join(", ")
+        ));
+    }
     for (path, function) in &report.left_out {
         comments.push(format!(
             "no probe on {function} of {path}: it has no instruction in reach that the kernel emulates, and one that is \
