@@ -37,6 +37,9 @@ impl Estimate {
     /// How much one part of the time differs from another is not in the variance.
     #[must_use]
     pub fn times(self, factor: f64) -> Self {
+        if factor <= 0.0 {
+            return Self { n_events: 0.0, weight: 0, variance: 0.0 };
+        }
         let (n_events, weight) = (self.n_events * factor, self.weight as f64 * factor);
         Self { n_events, weight: weight.round() as u64, variance: weight * weight * (1.0 - 1.0 / n_events) }
     }
@@ -70,6 +73,15 @@ mod tests {
         assert!((relative - 0.0995).abs() < 0.001, "{relative}");
         // What is always sampled has none.
         assert!(Estimate::of_bytes(1 << 30, 4096).variance.abs() < 1.0);
+    }
+
+    #[test]
+    fn a_part_of_the_time_makes_a_sample_stand_for_more_with_a_larger_error() {
+        let whole = Estimate::of_bytes(4096, 65_536);
+        let tenth = whole.times(10.0);
+        assert!(tenth.weight.abs_diff(10 * whole.weight) < 10, "{tenth:?}");
+        assert!(tenth.variance > 100.0 * whole.variance, "{tenth:?} {whole:?}");
+        assert_eq!(whole.times(0.0), Estimate { n_events: 0.0, weight: 0, variance: 0.0 });
     }
 
     #[test]

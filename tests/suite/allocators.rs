@@ -18,7 +18,8 @@ use crate::support::{command_args, pid_args};
 
 const MIB: u64 = 1 << 20;
 /// Four thousand samples or more of each function: a standard deviation of at most 1.6 %.
-const OPTIONS: [&str; 6] = ["--event", "alloc", "--interval", "4KiB", "--probe-budget", "1000"];
+const OPTIONS: [&str; 7] =
+    ["--event", "alloc", "--no-live-heap", "--interval", "4KiB", "--probe-budget", "1000"];
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// Not by a macro: the test runner would swallow that.

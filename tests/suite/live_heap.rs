@@ -163,7 +163,10 @@ fn without_live_heap_there_is_nothing_about_what_lives_and_a_wrong_value_names_t
     let value = ["record", "--event", "alloc", "--no-live-heap", "--value", "inuse_space"];
     let refused = agent::run(dir.path(), command_args(&value, &program, &["kept"]))?;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("there are: samples, alloc_objects, alloc_space"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("there are: samples, pool_objects, pool_space, alloc_objects, alloc_space"),
+        "{refused:?}"
+    );
     Ok(())
 }
 

@@ -1,31 +1,11 @@
 //! Probes on allocators: put in, counted, taken out, and gone, whatever the target does meanwhile.
 
-use std::{fs, os::unix::fs::FileExt as _, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tests::{agent, bpf::Objects, paths, process::Running};
 
-use crate::support::{command_args, pid_args};
-
-/// Places in the executable memory of a process that differ from the files mapped there, as probes make them.
-fn n_altered(pid: u32) -> Result<usize> {
-    let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
-    let mut n_altered = 0;
-    for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [addresses, "r-xp", offset, _, _, path] = words[..] else { continue };
-        let Ok(file) = fs::File::open(path) else { continue };
-        let number = |text| u64::from_str_radix(text, 16).context("no address");
-        let (start, end) = addresses.split_once('-').context("no addresses")?;
-        let (start, end) = (number(start)?, number(end)?);
-        let mut there = vec![0; usize::try_from(end - start)?];
-        memory.read_exact_at(&mut there, start)?;
-        let mut expected = vec![0; there.len()];
-        let n_read = file.read_at(&mut expected, number(offset)?)?;
-        n_altered += there[..n_read].iter().zip(&expected[..n_read]).filter(|(a, b)| a != b).count();
-    }
-    Ok(n_altered)
-}
+use crate::support::{command_args, n_altered, pid_args};
 
 #[test]
 fn what_is_seen_part_of_the_time_is_scaled_to_the_whole() -> Result<()> {

@@ -22,7 +22,7 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 16] = [
+pub(crate) const TESTS: [Package; 18] = [
     ("gcc", "compiles tests/programs"),
     ("g++", "compiles a target that throws"),
     ("binutils", "strips the agent for the virtual machine, and target programs"),
@@ -40,7 +40,9 @@ pub(crate) const TESTS: [Package; 16] = [
     ("busybox-static", "the user space of the virtual machine"),
     ("qemu-system-x86", "the virtual machine"),
     ("libjemalloc2", "an allocator in front of the C library's"),
+    ("libjemalloc-dev", "the same within a program"),
     ("libtcmalloc-minimal4", "another one"),
+    ("libmimalloc2.0", "a third"),
     ("python3", "fetches Envoy, which Debian does not have"),
 ];
 

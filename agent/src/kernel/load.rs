@@ -1,12 +1,9 @@
 //! From the object in this binary to programs in the kernel.
 
-use abi::{
-    config::{Config, OPTION_LIVE_HEAP},
-    limits, names,
-};
+use abi::{config::Config, limits, names};
 use aya::{Ebpf, EbpfLoader, maps::MapError};
 
-use super::KernelError;
+use super::{KernelError, Source};
 
 /// The object is committed beside its source; `build.rs` refuses one that is older than its source.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/brazier.bpf.o");
@@ -14,16 +11,21 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/bra
 /// Largest ring, whatever the number of CPUs.
 const MAX_RING_BYTES: u32 = 64 << 20;
 
-/// Loads maps and programs, with this many scratch spaces for each CPU.
-pub(super) fn load(config: Config, n_slots: u32) -> Result<Ebpf, KernelError> {
-    // Memory is taken when they are made.
-    let (n_pending, n_live) = match config.options & OPTION_LIVE_HEAP {
-        0 => (1, 1),
-        _ => (limits::MAX_PENDING, limits::MAX_LIVE),
+/// A thread that only allocates is sampled half a million times a second where every call is, and 64 bytes cross each
+/// time: four times what other sources need lasts until the next reading.
+const ALLOC_RING_FACTOR: u32 = 4;
+
+/// Loads maps and programs, with room for what is to be sampled: memory is taken when maps are made.
+pub(super) fn load(config: Config, source: Source) -> Result<Ebpf, KernelError> {
+    let (n_slots, ring_factor) = match source {
+        Source::Alloc { .. } => (limits::N_SLOTS, ALLOC_RING_FACTOR),
+        Source::Cpu { .. } | Source::Resident { .. } => (1, 1),
     };
+    let (n_pending, n_live) =
+        if source.has_live_heap() { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
     EbpfLoader::new()
         .override_global(names::GLOBAL_CONFIG, &config, true)
-        .map_max_entries(names::MAP_RING, ring_bytes(n_cpus()))
+        .map_max_entries(names::MAP_RING, ring_factor * ring_bytes(n_cpus()))
         .map_max_entries(names::MAP_SCRATCH, n_slots)
         .map_max_entries(names::MAP_CACHE, n_slots)
         .map_max_entries(names::MAP_CAPTURE, n_slots)

@@ -24,9 +24,9 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, OPTION_LIVE_HEAP},
+    config::Config,
     counter::Counter,
-    limits, names,
+    names,
     unwind::UnwindRule,
 };
 use aya::{
@@ -75,10 +75,8 @@ impl Kernel {
         sideband: Sideband,
     ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let options = if source.has_live_heap() { OPTION_LIVE_HEAP } else { 0 };
-        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), options, ..config };
-        let n_slots = if matches!(source, Source::Alloc { .. }) { limits::N_SLOTS } else { 1 };
-        let mut ebpf = load::load(config, n_slots)?;
+        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), ..config };
+        let mut ebpf = load::load(config, source)?;
         attach::follow(&mut ebpf)?;
         attach::load(&mut ebpf, source)?;
         let uprobes = uprobe::Uprobes::new(&ebpf);

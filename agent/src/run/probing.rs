@@ -221,8 +221,11 @@ impl Probing {
             (true, true) => duty.stayed_in(now_ns),
             (true, false) => {
                 self.are_in = true;
+                // Frees were missed meanwhile: what lives cannot be told any more, and need not cost anything.
+                self.live_heap = false;
                 self.report.n_times_on += 1;
                 for ((pid, _), armed) in &mut self.armed {
+                    armed.probes.retain(|(_, probe)| !probe.arguments.is_free());
                     armed.put_in(kernel, *pid, self.live_heap, &mut self.report);
                 }
                 let done_ns = clock::monotonic_ns();

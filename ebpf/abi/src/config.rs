@@ -11,9 +11,6 @@ pub const SCOPE_COMM: u32 = 1 << 2;
 /// Children of what becomes a target by [`SCOPE_COMM`] are targets.
 pub const SCOPE_CHILDREN: u32 = 1 << 3;
 
-/// Sampled allocations are followed until they are freed.
-pub const OPTION_LIVE_HEAP: u64 = 1 << 0;
-
 /// The read-only global `CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,11 +25,9 @@ pub struct Config {
     pub comm: [u8; COMM_BYTES],
     /// Mean distance of two samples of an event that is measured in bytes.
     pub interval_bytes: u64,
-    /// `OPTION_*` bits.
-    pub options: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 40);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]

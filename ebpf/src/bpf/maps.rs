@@ -31,8 +31,7 @@ use super::{
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
-static CONFIG: Config =
-    Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0, options: 0 };
+static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0 };
 
 /// Whether samples are taken. The agent switches it when everything is attached, and back before it detaches anything:
 /// all that is sampled began and ended in one moment, however long it takes to attach to many processes.
