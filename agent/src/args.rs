@@ -149,6 +149,8 @@ pub enum Format {
     Folded,
     /// For `go tool pprof` and most others (.pb.gz)
     Pprof,
+    /// For an OpenTelemetry collector: its profiles, protobuf without compression (.otlp)
+    Otlp,
     /// For speedscope.app (.speedscope.json)
     Speedscope,
     /// The report, for programs (.json)
@@ -157,12 +159,13 @@ pub enum Format {
 
 impl Format {
     /// Endings of file names. The longer ones first: `.speedscope.json` is not `.json`.
-    const ENDINGS: [(&'static str, Self); 6] = [
+    const ENDINGS: [(&'static str, Self); 7] = [
         (".speedscope.json", Self::Speedscope),
         (".svg", Self::Svg),
         (".folded", Self::Folded),
         (".pb.gz", Self::Pprof),
         (".pprof", Self::Pprof),
+        (".otlp", Self::Otlp),
         (".json", Self::Json),
     ];
 
@@ -340,6 +343,7 @@ mod tests {
             ("a.speedscope.json", Some(Format::Speedscope)),
             ("a.json", Some(Format::Json)),
             ("a.pb.gz", Some(Format::Pprof)),
+            ("a.otlp", Some(Format::Otlp)),
             ("a.gz", None),
             ("a", None),
         ];

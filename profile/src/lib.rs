@@ -30,6 +30,7 @@ pub mod trend;
 mod allocations;
 mod allocations_text;
 mod frames;
+mod labels;
 mod meta;
 mod model;
 mod naming;
@@ -45,6 +46,7 @@ pub use allocations::{AllocationStack, Allocations, Live, LiveAges, MAX_ALLOCATI
 pub use frames::{
     AddressRange, BuildId, Frame, FrameHandle, FrameKind, KERNEL_MAPPING, Mapping, MappingHandle, Source,
 };
+pub use labels::Labels;
 pub use meta::{FirstStacks, Loss, Meta, Overhead, ProbeUse, Probes, Truncation, UnwindTables};
 pub use model::Profile;
 pub use report::{Report, ReportProcess, ReportStacks, ReportThread, ReportTop, ReportTotal, ReportValue};

@@ -5,12 +5,16 @@
 
 pub mod folded;
 pub mod json;
+pub mod otlp;
+pub mod otlp_metrics;
 pub mod pprof;
 pub mod speedscope;
 pub mod svg;
 
 mod address_layout;
 mod frame_text;
+mod otlp_tables;
+mod otlp_value;
 mod pprof_tables;
 
 use std::io;

@@ -8,7 +8,7 @@ use crate::fixture::two_proxies;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-fn check(golden: &str, encoded: &str) -> Outcome {
+pub(crate) fn check(golden: &str, encoded: &str) -> Result<(), Box<dyn Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/encode").join(golden);
     if env::var_os("BLESS").is_some_and(|value| value == "1") {
         fs::create_dir_all(path.parent().unwrap_or(&path))?;

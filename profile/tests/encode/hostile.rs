@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
+use opentelemetry_proto::tonic::profiles::v1development::{Profile as OtlpProfile, ProfilesDictionary};
 use profile::{BuildId, Frame, FrameKind, KERNEL_MAPPING, Mapping, Meta, Profile, Report, ValueType, encode};
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
@@ -141,6 +142,20 @@ proptest! {
     }
 
     #[test]
+    fn every_reference_in_otlp_resolves_and_nothing_is_lost(samples in samples(), process_name in name()) {
+        let profile = built(&samples, &process_name)?;
+        let message = encode::otlp::message(&profile, &encode::otlp::Envelope::default());
+        let tables = message.dictionary.unwrap_or_default();
+        let profiles = message.resource_profiles.into_iter().flat_map(|it| it.scope_profiles);
+        let profiles: Vec<_> = profiles.flat_map(|it| it.profiles).collect();
+        for (value_idx, one) in profiles.iter().rev().enumerate() {
+            let total: i64 = one.samples.iter().flat_map(|sample| &sample.values).sum();
+            prop_assert_eq!(total, profile.total(value_idx));
+        }
+        check_otlp(&profiles, &tables)?;
+    }
+
+    #[test]
     fn every_reference_in_pprof_resolves(samples in samples(), process_name in name()) {
         let profile = built(&samples, &process_name)?;
         let mut gzipped = Vec::new();
@@ -206,6 +221,47 @@ fn check_pprof(file: &pprof::Profile) -> Result<(), TestCaseError> {
             "location {}",
             id
         );
+    }
+    Ok(())
+}
+
+fn check_otlp(profiles: &[OtlpProfile], tables: &ProfilesDictionary) -> Result<(), TestCaseError> {
+    let attributes = tables
+        .mapping_table
+        .iter()
+        .flat_map(|it| &it.attribute_indices)
+        .chain(tables.location_table.iter().flat_map(|it| &it.attribute_indices))
+        .chain(profiles.iter().flat_map(|it| &it.attribute_indices))
+        .chain(profiles.iter().flat_map(|it| &it.samples).flat_map(|it| &it.attribute_indices));
+    let lines = tables.location_table.iter().flat_map(|it| &it.lines);
+    let references = [
+        ("attribute", tables.attribute_table.len(), attributes.copied().collect::<Vec<i32>>()),
+        ("function", tables.function_table.len(), lines.map(|it| it.function_index).collect()),
+        (
+            "mapping",
+            tables.mapping_table.len(),
+            tables.location_table.iter().map(|it| it.mapping_index).collect(),
+        ),
+        (
+            "location",
+            tables.location_table.len(),
+            tables.stack_table.iter().flat_map(|it| &it.location_indices).copied().collect(),
+        ),
+        (
+            "stack",
+            tables.stack_table.len(),
+            profiles.iter().flat_map(|it| &it.samples).map(|it| it.stack_index).collect(),
+        ),
+        (
+            "string",
+            tables.string_table.len(),
+            tables.function_table.iter().flat_map(|it| [it.name_strindex, it.filename_strindex]).collect(),
+        ),
+    ];
+    for (kind, n_entries, indices) in references {
+        let wild =
+            indices.iter().find(|&&index| !usize::try_from(index).is_ok_and(|index| index < n_entries));
+        prop_assert_eq!(wild, None, "{} of {}", kind, n_entries);
     }
     Ok(())
 }

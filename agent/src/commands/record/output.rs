@@ -15,7 +15,7 @@ pub(in crate::commands) fn format(asked: Option<Format>, path: &Path) -> anyhow:
     asked.or_else(|| Format::of_path(path)).with_context(|| {
         let output = path.display();
         format!(
-            "the form of `{output}` is not clear from its ending: use .svg, .folded, .pb.gz, .speedscope.json or \
+            "the form of `{output}` is not clear from its ending: use .svg, .folded, .pb.gz, .otlp, .speedscope.json or \
              .json, or say --format"
         )
     })
@@ -32,6 +32,7 @@ pub(in crate::commands) fn encode(
         Format::Svg => encode::svg::write(profile, out),
         Format::Folded => encode::folded::write(profile, out),
         Format::Pprof => encode::pprof::write(profile, out),
+        Format::Otlp => encode::otlp::write(profile, out),
         Format::Speedscope => encode::speedscope::write(profile, out),
         Format::Json => encode::json::write(profile, out),
     }
