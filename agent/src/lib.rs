@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod late_walk;
 pub mod memory;
 pub mod object;
+pub mod private_dir;
 pub mod process;
 pub mod procfs;
 pub mod run;

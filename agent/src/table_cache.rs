@@ -5,12 +5,9 @@
 //! with the cache is an error to a recording: the table is then built.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read as _, Write as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    },
+    fs::{self, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
@@ -20,6 +17,7 @@ use thiserror::Error;
 
 use crate::{
     object::ObjectFile,
+    private_dir::{PrivateDir, PrivateDirError, read_up_to},
     unwind::{self, Table, TableKey, UnwindError, stored},
 };
 
@@ -36,36 +34,12 @@ const UNFINISHED: &str = ".unfinished-";
 
 /// Why a directory is not used as a cache.
 #[derive(Debug, Error)]
-pub enum CacheError {
-    /// It cannot be made or opened.
-    #[error("cannot use {path} as a cache of unwind tables")]
-    Open {
-        /// The directory.
-        path: PathBuf,
-        /// What the kernel answered.
-        #[source]
-        source: io::Error,
-    },
-    /// Whoever owns it could put a table there.
-    #[error("cannot use {path} as a cache of unwind tables: it belongs to user {owner}, not to {user}")]
-    Owner {
-        /// The directory.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        user: u32,
-    },
-    /// So could others.
-    #[error(
-        "cannot use {path} as a cache of unwind tables: it is open to others (mode {mode:o}); chmod it to 700"
-    )]
-    Mode {
-        /// The directory.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+#[error("cannot use {path} as a cache of unwind tables")]
+pub struct CacheError {
+    /// The directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: PrivateDirError,
 }
 
 /// What was done.
@@ -117,10 +91,8 @@ pub fn load_or_build(
 /// A directory of tables.
 #[derive(Debug)]
 pub struct TableCache {
-    /// Held, so that it stays the one that was checked.
-    dir: File,
+    dir: PrivateDir,
     limit_bytes: u64,
-    user: u32,
     /// Bytes in the directory, about: other agents may write there, too.
     n_bytes: AtomicU64,
     n_loaded: AtomicU64,
@@ -135,24 +107,10 @@ impl TableCache {
     /// # Errors
     /// If it cannot be used, or others could change what is in it.
     pub fn open(path: &Path, limit_bytes: u64) -> Result<Self, CacheError> {
-        let error = |source| CacheError::Open { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
-        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let dir = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(error)?;
-        let metadata = dir.metadata().map_err(error)?;
-        // SAFETY: a call without arguments that cannot fail.
-        let user = unsafe { libc::geteuid() };
-        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-        if owner != user {
-            return Err(CacheError::Owner { path: path.to_owned(), owner, user });
-        }
-        if mode & 0o077 != 0 {
-            return Err(CacheError::Mode { path: path.to_owned(), mode });
-        }
+        let dir = PrivateDir::open(path).map_err(|source| CacheError { path: path.to_owned(), source })?;
         let cache = Self {
             dir,
             limit_bytes,
-            user,
             n_bytes: AtomicU64::new(0),
             n_loaded: AtomicU64::new(0),
             n_saved: AtomicU64::new(0),
@@ -165,12 +123,11 @@ impl TableCache {
 
     /// The table made from what `key` names, if it is there.
     pub fn load(&self, key: TableKey) -> Option<Table> {
-        let path = self.path(key);
-        let bytes = self.read(&path)?;
+        let bytes = self.read(key)?;
         let Some(table) = stored::from_bytes(&bytes, key) else {
             self.n_damaged.fetch_add(1, Ordering::Relaxed);
             // If it cannot be removed, the table that is built now takes its place.
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(self.path(key));
             return None;
         };
         self.n_loaded.fetch_add(1, Ordering::Relaxed);
@@ -206,27 +163,14 @@ impl TableCache {
         }
     }
 
-    /// The directory as it was opened, whatever has become of its path.
-    fn dir(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
-    }
-
     fn path(&self, key: TableKey) -> PathBuf {
-        self.dir().join(format!("{key}.{ENDING}"))
+        self.dir.path().join(name(key))
     }
 
     /// A file of our own, whole; none for anything else.
-    fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        // Neither follows a link nor waits for a pipe.
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-        let metadata = file.metadata().ok()?;
-        let is_ours = metadata.is_file() && metadata.uid() == self.user && metadata.mode() & 0o022 == 0;
-        if !is_ours || metadata.len() > MAX_TABLE_BYTES {
-            return None;
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
-        (&file).take(MAX_TABLE_BYTES).read_to_end(&mut bytes).ok()?;
+    fn read(&self, key: TableKey) -> Option<Vec<u8>> {
+        let file = self.dir.open_file(&name(key))?;
+        let bytes = read_up_to(&file, MAX_TABLE_BYTES)?;
         // The oldest go first: what is used is not old.
         let _ = file.set_modified(SystemTime::now());
         Some(bytes)
@@ -239,7 +183,7 @@ impl TableCache {
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(self.dir())?;
+            .tempfile_in(self.dir.path())?;
         file.write_all(bytes)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -247,7 +191,7 @@ impl TableCache {
 
     /// Removes the oldest files until the rest has room for some more.
     fn trim(&self) {
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(self.dir())
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(self.dir.path())
             .into_iter()
             .flatten()
             .flatten()
@@ -271,6 +215,10 @@ impl TableCache {
         }
         self.n_bytes.store(n_bytes, Ordering::Relaxed);
     }
+}
+
+fn name(key: TableKey) -> String {
+    format!("{key}.{ENDING}")
 }
 
 /// Whether a file has a name that we give: what else is in the directory is somebody's.

@@ -2,3 +2,8 @@
 
 #[rustfmt::skip]
 pub mod pprof;
+#[rustfmt::skip]
+pub mod push;
+#[rustfmt::skip]
+#[expect(clippy::doc_markdown, reason = "some of its comments are prost's own")]
+pub mod spool;

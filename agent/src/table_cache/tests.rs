@@ -9,6 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::private_dir::PrivateDirError;
+
 use super::{CacheCounts, CacheError, LIMIT_BYTES, Source, TableCache, load_or_build};
 use crate::{
     object::ObjectFile,
@@ -112,7 +114,7 @@ fn directories_that_others_have_a_say_in_are_refused_with_the_reason() {
     let (dir, path) = directory();
     drop(open(&path));
     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("changes its mode");
-    let seen = TableCache::open(&path, LIMIT_BYTES).expect_err("open to others").to_string();
+    let seen = TableCache::open(&path, LIMIT_BYTES).expect_err("open to others").source.to_string();
     assert!(seen.contains("mode 755") && seen.contains("chmod"), "{seen}");
 
     fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("changes its mode");
@@ -122,14 +124,20 @@ fn directories_that_others_have_a_say_in_are_refused_with_the_reason() {
     fs::write(&file, "").expect("writes");
     for path in [&link, &file] {
         let seen = TableCache::open(path, LIMIT_BYTES);
-        assert!(matches!(seen, Err(CacheError::Open { .. })), "{path:?}: {seen:?}");
+        assert!(
+            matches!(seen, Err(CacheError { source: PrivateDirError::Open(_), .. })),
+            "{path:?}: {seen:?}"
+        );
     }
     // Somebody else's, for whoever runs this test; root can make one.
     let foreign = dir.path().join("foreign");
     fs::create_dir(&foreign).expect("makes");
     if std::os::unix::fs::chown(&foreign, Some(12_345), None).is_ok() {
         let seen = TableCache::open(&foreign, LIMIT_BYTES);
-        assert!(matches!(seen, Err(CacheError::Owner { owner: 12_345, .. })), "{seen:?}");
+        assert!(
+            matches!(seen, Err(CacheError { source: PrivateDirError::Owner { owner: 12_345, .. }, .. })),
+            "{seen:?}"
+        );
     }
 }
 

@@ -50,11 +50,11 @@ fn attributes(tables: &ProfilesDictionary, indices: &[i32]) -> Result<Vec<String
     Ok(texts)
 }
 
-/// Attributes, functions root first, and the value of every sample of one of the profiles.
-fn readings(
-    data: &ProfilesData,
-    profile_idx: usize,
-) -> Result<Vec<(Vec<String>, Vec<String>, i64)>, Box<dyn Error>> {
+/// Attributes, functions root first, and the value of a sample.
+type Reading = (Vec<String>, Vec<String>, i64);
+
+/// Every sample of one of the profiles.
+fn readings(data: &ProfilesData, profile_idx: usize) -> Result<Vec<Reading>, Box<dyn Error>> {
     let tables = data.dictionary.as_ref().ok_or("no dictionary")?;
     let profile = &data.resource_profiles[0].scope_profiles[0].profiles[profile_idx];
     let mut readings = Vec::new();

@@ -1,3 +1,0 @@
-//! Where a finished profile goes.
-
-pub mod file;
