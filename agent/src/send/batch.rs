@@ -5,6 +5,11 @@ use std::{fmt, fs::File, io, io::Read as _};
 use profile::Labels;
 use proto::spool;
 
+/// The label that says which event a profile is of: `cpu`, `alloc`, `faults`.
+pub const EVENT_LABEL: &str = "brazier.event";
+/// The attribute of the resource that holds the key of its batch, for receivers that see no headers.
+pub const KEY_ATTRIBUTE: &str = "brazier.batch.key";
+
 /// Where the kernel gives random bytes.
 const RANDOM: &str = "/dev/urandom";
 
