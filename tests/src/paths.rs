@@ -136,6 +136,21 @@ pub fn envoy() -> Option<PathBuf> {
     fetched("BRAZIER_ENVOY", "envoy/envoy/_bin/envoy")
 }
 
+/// The Python packages that a receiver of OTLP is made of, which only `cargo xtask test` fetches: their directory.
+#[must_use]
+pub fn otlp_packages() -> Option<PathBuf> {
+    let part = fetched("BRAZIER_OTLP", "otlp-1.45.2/grpc/__init__.py")?;
+    Some(part.parent()?.parent()?.to_owned())
+}
+
+/// The receiver of OTLP in Python.
+///
+/// # Errors
+/// If this is no checkout.
+pub fn otlp_receiver() -> Result<PathBuf> {
+    Ok(root()?.join("tests/receivers/otlp.py"))
+}
+
 /// A proxy of Pingora, which only `cargo xtask test` builds, once for all checkouts.
 #[must_use]
 pub fn pingora() -> Option<PathBuf> {

@@ -23,6 +23,7 @@ mod ratio;
 mod refusals;
 mod resident;
 mod runtimes;
+mod shipping;
 mod short_lived;
 mod signals;
 mod stripped;

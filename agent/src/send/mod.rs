@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod figures;
 pub mod file;
+pub mod make;
 pub mod outcome;
 pub mod retry;
 pub mod shipper;

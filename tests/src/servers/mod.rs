@@ -6,6 +6,7 @@ mod haproxy;
 mod load;
 mod nginx;
 mod node;
+mod otlp;
 mod pingora;
 mod workerd;
 
@@ -26,6 +27,7 @@ pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use haproxy::start as haproxy;
 pub use nginx::start as nginx;
+pub use otlp::{Certificates, OtlpReceiver};
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;
 

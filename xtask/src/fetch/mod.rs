@@ -2,6 +2,7 @@
 
 pub(crate) mod envoy;
 pub(crate) mod headers;
+pub(crate) mod otlp;
 pub(crate) mod pingora;
 pub(crate) mod probee;
 pub(crate) mod workerd;

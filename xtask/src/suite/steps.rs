@@ -26,6 +26,7 @@ struct Targets {
     agent: Option<PathBuf>,
     programs: Option<PathBuf>,
     envoy: Option<PathBuf>,
+    otlp: Option<PathBuf>,
     pingora: Option<PathBuf>,
     workerd: Option<PathBuf>,
 }
@@ -80,6 +81,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
         found
     };
     targets.envoy = fetched("envoy", fetch::envoy::find, tally);
+    targets.otlp = fetched("receiver of OTLP", fetch::otlp::find, tally);
     targets.pingora = fetched("pingora", fetch::pingora::find, tally);
     targets.workerd = fetched("workerd", fetch::workerd::find, tally);
     tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
@@ -122,6 +124,7 @@ fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
         .env("BRAZIER_PROGRAMS", targets.programs()?);
     let fetched = [
         ("BRAZIER_ENVOY", &targets.envoy),
+        ("BRAZIER_OTLP", &targets.otlp),
         ("BRAZIER_PINGORA", &targets.pingora),
         ("BRAZIER_WORKERD", &targets.workerd),
     ];

@@ -1,0 +1,32 @@
+//! What a receiver of OTLP is made of in Python: gRPC and OpenTelemetry's own stubs.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{Workspace, find_program, run};
+
+/// The versions that tests were written against: the stubs speak the protocol of the agent's messages.
+const REQUIREMENTS: [&str; 3] =
+    ["opentelemetry-proto==1.45.2", "grpcio==1.85.1", "googleapis-common-protos==1.76.0"];
+/// A directory for each set of versions.
+const DIR: &str = "otlp-1.45.2";
+const PART: &str = "grpc/__init__.py";
+
+/// Fetches them once for all checkouts; a file of gRPC in their directory.
+pub(crate) fn find(workspace: &Workspace) -> Result<PathBuf> {
+    let dir = workspace.cache.join(DIR);
+    let part = dir.join(PART);
+    if part.is_file() {
+        return Ok(part);
+    }
+    let python = find_program("python3").context("no python3 to receive OTLP with")?;
+    run(Command::new(python)
+        .args(["-m", "pip", "install", "--quiet", "--target"])
+        .arg(&dir)
+        .args(REQUIREMENTS))?;
+    if !part.is_file() {
+        bail!("the packages hold no `{PART}`");
+    }
+    Ok(part)
+}
