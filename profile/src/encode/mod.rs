@@ -5,6 +5,7 @@
 
 pub mod folded;
 pub mod json;
+pub mod memory_metrics;
 pub mod otlp;
 pub mod otlp_metrics;
 pub mod pprof;

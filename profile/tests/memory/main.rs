@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
 use profile::{
     TextStyle,
     growth::{Course, GrownStack, GrowthReport, TopFrame},
+    encode::{memory_metrics, otlp_metrics::Number},
     memory::{
         Began, Comparison, ControlGroupReport, End, Field, LimitReport, MappingClass, MappingUse,
         MemoryOverhead, MemoryReport, MemoryUse, ProcessReport, SNAPSHOT_VERSION, Series, Snapshot,
@@ -263,5 +264,37 @@ fn a_snapshot_is_read_back_as_it_was_and_does_not_differ_from_itself() -> Outcom
     let changes: Vec<i64> =
         changes.chain(comparison.mappings.iter().map(|it| it.resident.change_bytes)).collect();
     assert!(changes.iter().all(|change| *change == 0), "{comparison:#?}");
+    Ok(())
+}
+
+#[test]
+fn the_metrics_of_a_watch_are_the_last_readings_and_the_verdict_of_its_report() -> Outcome {
+    let report = leaking_nginx()?;
+    let mut found = BTreeMap::new();
+    for metric in memory_metrics::metrics(&report) {
+        for point in metric.points {
+            assert_eq!(point.unix_ns, report.start_unix_ns + report.duration_ns);
+            let attributes: Vec<String> =
+                point.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            found.insert(format!("{}{{{}}} {}", metric.name, attributes.join(","), metric.unit), point.value);
+        }
+    }
+    let mib = |n: u64| Number::Integer(i64::try_from(n * MIB).unwrap_or(0));
+    let limit = "{source=control group /web}";
+    let expected = [
+        ("brazier.memory.usage{field=resident} By".to_owned(), mib(94)),
+        ("brazier.memory.usage{field=anonymous_and_swap} By".to_owned(), mib(82)),
+        ("brazier.memory.growth{} By/s".to_owned(), Number::Float(report.verdict.rate_bytes_per_second)),
+        ("brazier.memory.verdict{verdict=leak,pattern=growing} 1".to_owned(), Number::Integer(1)),
+        (format!("brazier.memory.limit{limit} By"), mib(512)),
+        (format!("brazier.memory.limit.used{limit} By"), mib(128)),
+        (format!("brazier.memory.limit.time_left{limit} s"), Number::Float(384.0)),
+        ("process.memory.usage{process.pid=4712,process.executable.name=nginx} By".to_owned(), mib(91)),
+    ];
+    for (name, value) in expected {
+        assert_eq!(found.get(&name), Some(&value), "{name}: {found:#?}");
+    }
+    // The one that ended has none.
+    assert_eq!(found.keys().filter(|name| name.starts_with("process.memory")).count(), 2, "{found:#?}");
     Ok(())
 }
