@@ -6,6 +6,7 @@
 mod frames;
 mod object;
 pub mod seeds;
+mod spool;
 mod table;
 mod text;
 mod walk;
@@ -21,11 +22,12 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
     Target { name: "text", body: text::body },
+    Target { name: "spool", body: spool::body },
 ];
 
 /// Runs a target's body on one input.

@@ -1,6 +1,7 @@
 //! What the fuzzer starts from: inputs of every shape that is known to lead somewhere, and every known attack.
 
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
+use crate::spool;
 
 /// One input.
 #[derive(Clone, Debug)]
@@ -42,6 +43,9 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     add("object", "name_without_end".to_owned(), elf(&[(&"n".repeat(3000), &[0; 8])]));
     for (i, text) in TEXTS.into_iter().enumerate() {
         add("text", format!("text_{i}"), text.as_bytes().to_vec());
+    }
+    for (name, bytes) in spool::seeds() {
+        add("spool", name, bytes);
     }
     for i in 0..48_u32 {
         let n_bytes = 16 << (i % 8);

@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
 use ureq::{
-    Proxy,
+    Proxy, ProxyProtocol,
     tls::{Certificate, PemItem, PrivateKey},
 };
 
@@ -120,7 +120,13 @@ impl Connection {
                 Some(Proxy::new(proxy).map_err(|_| SinkError::Proxy { proxy: without_password(proxy) })?)
             }
         };
-        Ok(proxy.filter(|proxy| !proxy.is_no_proxy(uri)))
+        match proxy.filter(|proxy| !proxy.is_no_proxy(uri)) {
+            // Another kind would be spoken to in words that it does not understand.
+            Some(proxy) if proxy.protocol() != ProxyProtocol::Http => {
+                Err(SinkError::Proxy { proxy: without_password(&proxy.uri().to_string()) })
+            }
+            proxy => Ok(proxy),
+        }
     }
 
     /// The headers that are the same for every request.
@@ -304,9 +310,11 @@ mod tests {
         let lost = Tls { ca_file: Some("/nowhere/ca.pem".into()), ..Tls::default() };
         let lost = Connection { tls: lost, ..Connection::to("https://a") };
         assert!(matches!(lost.pem(), Err(SinkError::File { .. })));
-        let proxy = ProxyChoice::Through("ftp://user:secret@host".into());
-        let wrong = Connection { proxy, ..Connection::to("https://a") };
-        let error = wrong.uri().and_then(|uri| wrong.proxy_for(&uri)).expect_err("no proxy").to_string();
-        assert!(error.contains("ftp://…@host") && !error.contains("secret"), "{error}");
+        for scheme in ["ftp", "socks5", "https"] {
+            let proxy = ProxyChoice::Through(format!("{scheme}://user:secret@host:1"));
+            let wrong = Connection { proxy, ..Connection::to("https://a") };
+            let error = wrong.uri().and_then(|uri| wrong.proxy_for(&uri)).expect_err("no proxy").to_string();
+            assert!(error.contains(&format!("{scheme}://…@host:1")) && !error.contains("secret"), "{error}");
+        }
     }
 }

@@ -202,3 +202,61 @@ fn with_cause(text: &str, error: &dyn std::error::Error) -> String {
         _ => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn word(status: &Status) -> String {
+        match of_status(status) {
+            Outcome::Retry { after: None, .. } => "again".to_owned(),
+            Outcome::Retry { after: Some(after), .. } => format!("again after {}", after.as_secs()),
+            Outcome::Permanent { .. } => "final".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_status_is_worth_another_try_by_the_table_of_otlp() {
+        let retry_info = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
+        let cases = [
+            (Code::Cancelled, "again", "again after 7"),
+            (Code::Unknown, "final", "final"),
+            (Code::InvalidArgument, "final", "final"),
+            (Code::DeadlineExceeded, "again", "again after 7"),
+            (Code::NotFound, "final", "final"),
+            (Code::AlreadyExists, "final", "final"),
+            (Code::PermissionDenied, "final", "final"),
+            (Code::ResourceExhausted, "final", "again after 7"),
+            (Code::FailedPrecondition, "final", "final"),
+            (Code::Aborted, "again", "again after 7"),
+            (Code::OutOfRange, "again", "again after 7"),
+            (Code::Unimplemented, "final", "final"),
+            (Code::Internal, "final", "final"),
+            (Code::Unavailable, "again", "again after 7"),
+            (Code::DataLoss, "again", "again after 7"),
+            (Code::Unauthenticated, "final", "final"),
+        ];
+        for (code, bare, with_retry_info) in cases {
+            assert_eq!(word(&Status::new(code, "x")), bare, "{code:?}");
+            let status = Status::with_error_details(code, "x", retry_info.clone());
+            assert_eq!(word(&status), with_retry_info, "{code:?} with RetryInfo");
+        }
+    }
+
+    #[test]
+    fn details_that_are_garbage_are_none() {
+        let status = Status::with_details(Code::ResourceExhausted, "x", Bytes::from_static(&[0xff; 40]));
+        assert_eq!(word(&status), "final");
+    }
+
+    #[test]
+    fn a_connection_that_broke_says_nothing_about_the_batch_and_its_last_cause_is_told() {
+        let mut status = Status::new(Code::Unknown, "transport error");
+        status.set_source(std::sync::Arc::new(std::io::Error::other("the wire is cut")));
+        let Outcome::Retry { reason, .. } = of_status(&status) else { panic!("is tried again") };
+        assert!(reason.contains("the wire is cut"), "{reason}");
+    }
+}

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prost::Message as _;
 use proto::spool::Positions;
 
 use super::{
@@ -200,7 +201,7 @@ impl Files {
 
     pub(super) fn write_places(&self, places: &Positions) -> io::Result<()> {
         // Not waited for: a crash sends batches again, and that is allowed for.
-        self.write_whole(PLACES, &format::encode(Content::Positions, 0, places), false)
+        self.write_whole(PLACES, &format::encode(Content::Positions, 0, &places.encode_to_vec()), false)
     }
 
     fn write_error(&self, source: io::Error) -> SpoolError {

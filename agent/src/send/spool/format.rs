@@ -69,10 +69,10 @@ pub enum Refusal {
     NoBatch,
 }
 
-/// The whole file.
+/// The whole file of an encoded message.
 #[must_use]
-pub fn encode(content: Content, written_unix_ns: u64, message: &impl Message) -> Vec<u8> {
-    let message_bytes = message.encoded_len();
+pub fn encode(content: Content, written_unix_ns: u64, message: &[u8]) -> Vec<u8> {
+    let message_bytes = message.len();
     let mut file = Vec::with_capacity(HEADER_BYTES.saturating_add(message_bytes));
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&VERSION.to_le_bytes());
@@ -80,7 +80,7 @@ pub fn encode(content: Content, written_unix_ns: u64, message: &impl Message) ->
     file.extend_from_slice(&written_unix_ns.to_le_bytes());
     file.extend_from_slice(&u64::try_from(message_bytes).unwrap_or(u64::MAX).to_le_bytes());
     file.resize(HEADER_BYTES, 0);
-    file.extend_from_slice(&message.encode_to_vec());
+    file.extend_from_slice(message);
     let hash = hash(&file);
     if let Some(place) = file.get_mut(HASHED_BYTES..HEADER_BYTES) {
         place.copy_from_slice(hash.as_bytes());

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use prost::Message as _;
 use proto::spool::{Batch as BatchMessage, Position, Positions};
 use thiserror::Error;
 
@@ -137,7 +138,7 @@ impl Spool {
     /// If it cannot be written. Nothing of it is left then.
     pub fn append(&mut self, batch: Batch, now_unix_ns: u64) -> Result<Key, SpoolError> {
         let key = batch.key;
-        let file = format::encode(Content::Batch, now_unix_ns, &batch.into_message());
+        let file = format::encode(Content::Batch, now_unix_ns, &batch.into_message().encode_to_vec());
         let bytes = files::on_disk(u64::try_from(file.len()).unwrap_or(u64::MAX));
         let appended = self.append_file(&file, bytes, now_unix_ns);
         if appended.is_err() {

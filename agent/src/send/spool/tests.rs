@@ -154,7 +154,7 @@ fn another_version_and_garbage_are_set_aside_with_their_reason_and_only_so_many_
     let (_dir, path) = directory();
     let mut keys = Keys::of_seed([5; 32]);
     drop(open(&path, Limits::default(), &[], NOW));
-    let message = batch(&mut keys, 10).into_message();
+    let message = batch(&mut keys, 10).into_message().encode_to_vec();
     let mut later = format::encode(Content::Batch, NOW, &message);
     later[8] = 2;
     fs::write(path.join("0000000000000007.batch"), &later).expect("writes");
@@ -226,7 +226,7 @@ proptest! {
         let mut left: Vec<String> = names(&path).into_iter().filter(|name| name.ends_with(".batch")).collect();
         let mut harmed = None;
         if let Harm::Unfinished(n_bytes) = harm {
-            let file = format::encode(Content::Batch, NOW, &batch(&mut keys, 777).into_message());
+            let file = format::encode(Content::Batch, NOW, &batch(&mut keys, 777).into_message().encode_to_vec());
             let part = &file[..n_bytes % (file.len() + 1)];
             fs::write(path.join("00000000000000ff.batch.unfinished"), part).expect("writes");
         } else if !left.is_empty() {
