@@ -22,7 +22,7 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 18] = [
+pub(crate) const TESTS: [Package; 19] = [
     ("gcc", "compiles tests/programs"),
     ("g++", "compiles a target that throws"),
     ("binutils", "strips the agent for the virtual machine, and target programs"),
@@ -43,7 +43,8 @@ pub(crate) const TESTS: [Package; 18] = [
     ("libjemalloc-dev", "the same within a program"),
     ("libtcmalloc-minimal4", "another one"),
     ("libmimalloc2.0", "a third"),
-    ("python3", "fetches Envoy, which Debian does not have"),
+    ("python3", "fetches Envoy, which Debian does not have; receives OTLP"),
+    ("openssl", "certificates for both sides of a connection"),
 ];
 
 /// What building Pingora takes besides a Rust compiler.
