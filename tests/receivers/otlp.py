@@ -1,10 +1,11 @@
 """A receiver of OTLP, made of what others wrote: OpenTelemetry's stubs, gRPC, Python's HTTP server.
 
 Usage: otlp.py GRPC_ADDRESS HTTP_ADDRESS [--tls DIR] [--refuse N]
+       otlp.py --read FILE
 
 Prints one JSON object for each request that it takes, with what it read in it. --tls DIR takes ca.pem, server.pem and
 server.key from there and asks clients for a certificate. --refuse N answers the first N requests over gRPC with
-UNAVAILABLE and RetryInfo, over HTTP with 429 and Retry-After.
+UNAVAILABLE and RetryInfo, over HTTP with 429 and Retry-After. --read prints the same of a file of profiles.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2, profiles_service_pb2_grpc
+from opentelemetry.proto.profiles.v1development import profiles_pb2
 
 LOCK = threading.Lock()
 LEFT_TO_REFUSE = {"grpc": 0, "http": 0}
@@ -142,11 +144,16 @@ class Http(http.server.BaseHTTPRequestHandler):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("grpc")
-    arguments.add_argument("http")
+    arguments.add_argument("grpc", nargs="?")
+    arguments.add_argument("http", nargs="?")
+    arguments.add_argument("--read")
     arguments.add_argument("--tls")
     arguments.add_argument("--refuse", type=int, default=0)
     arguments = arguments.parse_args()
+    if arguments.read:
+        with open(arguments.read, "rb") as file:
+            print(json.dumps(read_profiles(profiles_pb2.ProfilesData.FromString(file.read()))))
+        return
     LEFT_TO_REFUSE.update(grpc=arguments.refuse, http=arguments.refuse)
 
     over_grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=2))

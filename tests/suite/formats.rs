@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -144,6 +145,30 @@ fn speedscope_and_json_hold_the_sums_of_the_report() -> Result<()> {
     let text = fs::read_to_string(path)?;
     let own: Report = serde_json::from_str(&text).with_context(|| text.clone())?;
     assert_eq!((own.samples, own.processes.len()), (report.samples, report.processes.len()), "{text}");
+    Ok(())
+}
+
+#[test]
+fn otlp_holds_the_sums_of_the_report_for_a_reader_made_of_the_stubs_of_opentelemetry() -> Result<()> {
+    let Some(packages) = paths::otlp_packages() else {
+        // Not by a macro: the test runner would swallow that.
+        let _ = std::io::stderr()
+            .write_all(b"\nskipped: no OpenTelemetry stubs (`cargo xtask test` fetches them)\n");
+        return Ok(());
+    };
+    let (_dir, path, report) = record("x.otlp")?;
+    let output = Command::new(paths::find("python3", "python3")?)
+        .env("PYTHONPATH", packages)
+        .arg(paths::otlp_receiver()?)
+        .arg("--read")
+        .arg(path)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(seen["totals"]["cpu/nanoseconds"], sum_of(&report, "cpu"), "{seen:#}");
+    assert_eq!(seen["totals"]["samples/count"], report.samples, "{seen:#}");
+    let functions = seen["functions"].as_array().context("no functions")?;
+    assert!(functions.iter().any(|function| function == "spin_a"), "{functions:?}");
     Ok(())
 }
 

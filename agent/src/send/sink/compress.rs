@@ -31,3 +31,31 @@ impl Compression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn what_was_made_smaller_is_the_same_again() {
+        let bytes = b"ngx_http_process_request_line".repeat(100);
+        let unpacked = |compression: Compression, packed: &[u8]| -> Vec<u8> {
+            match compression {
+                Compression::None => packed.to_vec(),
+                Compression::Zstd => zstd::bulk::decompress(packed, bytes.len()).expect("zstd"),
+                Compression::Gzip => {
+                    let mut unpacked = Vec::new();
+                    flate2::read::GzDecoder::new(packed).read_to_end(&mut unpacked).expect("gzip");
+                    unpacked
+                }
+            }
+        };
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let packed = compression.compress(&bytes).expect("compresses");
+            assert_eq!(unpacked(compression, &packed), bytes, "{compression:?}");
+            assert_eq!(packed.len() < bytes.len(), compression != Compression::None, "{compression:?}");
+        }
+    }
+}
