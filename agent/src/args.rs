@@ -77,10 +77,10 @@ pub struct RecordArgs {
     pub frequency: i64,
     /// Bytes between two samples, on average, where bytes are sampled: 4KiB, 1MiB [default: 64KiB for faults,
     /// 512KiB for alloc]
-    #[arg(long, value_name = "SIZE", value_parser = parse_distance)]
+    #[arg(long, alias = "alloc-interval", value_name = "SIZE", value_parser = parse_distance)]
     pub interval: Option<u64>,
-    /// Percent of one CPU that probes on allocators may cost before they take themselves off
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    /// Percent of one CPU that probes on allocators may cost; above it they are on for a part of the time only
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.5)]
     pub probe_budget: f64,
     /// Probe neither frees nor returns of allocators: cheaper, and nothing is known of what lives
     #[arg(long)]

@@ -49,7 +49,7 @@ pub struct Options {
     pub follow_children: bool,
     /// What to sample.
     pub source: Source,
-    /// What probes may cost, in percent of one CPU, before they take themselves off.
+    /// What probes may cost, in percent of one CPU.
     pub probe_budget_percent: f64,
     /// Memory for unwind tables, at most.
     pub table_bytes: u64,

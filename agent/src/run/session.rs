@@ -62,7 +62,7 @@ pub(super) struct Session {
     samples: Vec<Sample>,
     /// Read, and not applied yet.
     events: Vec<ProcessEvent>,
-    cpu_before: Duration,
+    cpu_before_ns: u64,
     start_unix_ns: u64,
     /// So many images are remembered before the past is forgotten.
     max_images: usize,
@@ -102,7 +102,7 @@ impl Session {
             living: Living::new(source.has_live_heap()),
             samples: Vec::new(),
             events: Vec::new(),
-            cpu_before: Duration::ZERO,
+            cpu_before_ns: 0,
             start_unix_ns: 0,
             max_images: usize::MAX,
         };
@@ -155,7 +155,7 @@ impl Session {
             self.probing = Some(probing);
         }
         self.start_unix_ns = clock::unix_ns();
-        self.cpu_before = own_cpu();
+        self.cpu_before_ns = clock::process_cpu_ns();
         self.beginnings.start(clock::monotonic_ns());
         self.living.start(clock::monotonic_ns());
         self.kernel.switch_sampling(true)?;
@@ -252,7 +252,7 @@ impl Session {
         self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
         let usage = Usage {
             kernel: self.kernel.cost(),
-            agent_cpu: own_cpu().saturating_sub(self.cpu_before),
+            agent_cpu: Duration::from_nanos(clock::process_cpu_ns().saturating_sub(self.cpu_before_ns)),
             agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
             table_bytes: self.kernel.table_bytes(),
             table_cache: self.world.tables.cache_counts(),
@@ -395,18 +395,4 @@ fn take_until<T>(all: &mut Vec<T>, until_ns: u64, time_ns: impl Fn(&T) -> u64) -
     all.sort_by_key(&time_ns);
     let younger = all.split_off(all.partition_point(|it| time_ns(it) <= until_ns));
     std::mem::replace(all, younger)
-}
-
-/// User and system time of this process.
-fn own_cpu() -> Duration {
-    // SAFETY: all-zero is a valid rusage, and the call fills it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        usage
-    };
-    let of = |time: libc::timeval| {
-        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
-    };
-    of(usage.ru_utime) + of(usage.ru_stime)
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
 
 use profile::{
     TextStyle,
-    growth::{Course, GrownStack, GrowthReport, TopFrame},
     encode::{memory_metrics, otlp_metrics::Number},
+    growth::{Course, GrownStack, GrowthReport, TopFrame},
     memory::{
         Began, Comparison, ControlGroupReport, End, Field, LimitReport, MappingClass, MappingUse,
         MemoryOverhead, MemoryReport, MemoryUse, ProcessReport, SNAPSHOT_VERSION, Series, Snapshot,

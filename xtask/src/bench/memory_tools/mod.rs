@@ -77,7 +77,7 @@ fn measure(tool: &'static Tool, target: &target::Target, workspace: &Workspace, 
     drop(busy);
     let alone_per_s = target.rate_per_s(plan.run_time)?;
     let busy = target.busy()?;
-    let session = Session::start(tool, workspace, plan, target.pid()?)?;
+    let mut session = Session::start(tool, workspace, plan, target.pid()?)?;
     thread::sleep(SETTLE);
     drop(busy);
     let (runs_before, cpu_before) = (session.runs()?, usage::on_cpu(session.pid())?);

@@ -152,9 +152,6 @@ impl Session {
                     session.printed()
                 );
             }
-            if session.running.has_ended() {
-                bail!("{} ended before it was told to: {}", tool.name, session.printed());
-            }
             thread::sleep(POLL);
         }
         Ok(session)
@@ -165,7 +162,10 @@ impl Session {
     }
 
     /// What its programs have cost so far.
-    pub(super) fn runs(&self) -> Result<Runs> {
+    pub(super) fn runs(&mut self) -> Result<Runs> {
+        if self.running.has_ended() {
+            bail!("{} ended before it was told to: {}", self.tool.name, self.printed());
+        }
         Ok(Runs::of(&held::by(self.pid())?.programs))
     }
 
@@ -176,7 +176,7 @@ impl Session {
         Ok(())
     }
 
-    fn is_ready(&self) -> Result<bool> {
+    fn is_ready(&mut self) -> Result<bool> {
         Ok(match self.tool.ready {
             Ready::Programs => self.runs()?.count > 0,
             Ready::Printed(text) => self.printed().contains(text),
