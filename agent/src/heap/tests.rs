@@ -1,3 +1,5 @@
+//! Live objects, held against a list that is kept without any cunning.
+
 use std::collections::HashMap;
 
 use abi::event::Event;

@@ -1,3 +1,5 @@
+//! Slices of growth: merged when there are too many, folded when there are too many rows, and never more or less in all.
+
 use super::{FIRST_SLICE_NS, MAX_SLICES, Timeline};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
