@@ -6,6 +6,9 @@
  * cache     and keeps them for PERIOD seconds, then takes no more: a cache that is full
  * sawtooth  and frees all of them every PERIOD seconds
  *
+ * Compiled with -DONE_SIZE (`grower`), all ten take blocks of 8 KiB: what is freed on one stack is then reused on
+ * another, and pages that stack_07 keeps were touched first elsewhere.
+ *
  * Every path is main > stack_NN > take_NN, and take_NN is what calls malloc.
  *
  * usage: ten_stacks leak|cache|sawtooth [RATE_KIB_PER_SECOND [PERIOD_S]]     1024 and 10 by default */
@@ -51,8 +54,14 @@ static double now_s(void)
         return block;                                                                                \
     }
 
+#ifdef ONE_SIZE
+#define OWN_BYTES(n_bytes) BLOCK_BYTES
+#else
+#define OWN_BYTES(n_bytes) n_bytes
+#endif
+
 #define PASSING(number, n_bytes)                                                                     \
-    TAKE(number, n_bytes)                                                                            \
+    TAKE(number, OWN_BYTES(n_bytes))                                                                 \
     STACK static void stack_##number(void)                                                           \
     {                                                                                                \
         struct block *taken = NULL;                                                                  \
@@ -104,7 +113,7 @@ int main(int argc, char **argv)
     double period_s = argc > 3 ? atof(argv[3]) : 10;
     int is_cache = !strcmp(mode, "cache"), is_sawtooth = !strcmp(mode, "sawtooth");
     if ((!is_cache && !is_sawtooth && strcmp(mode, "leak")) || blocks_per_s <= 0 || period_s <= 0) {
-        fprintf(stderr, "usage: ten_stacks leak|cache|sawtooth [RATE_KIB_PER_SECOND [PERIOD_S]]\n");
+        fprintf(stderr, "usage: %s leak|cache|sawtooth [RATE_KIB_PER_SECOND [PERIOD_S]]\n", argv[0]);
         return 2;
     }
     static void (*const passing[])(void) = { stack_01, stack_02, stack_03, stack_04, stack_05,

@@ -7,7 +7,7 @@ use tests::{
     process::Running,
 };
 
-use crate::support::{args, command_args, own_name, pid_args};
+use crate::support::{TAKEN_IN_ROUND, args, command_args, own_name, pid_args};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,15 +31,7 @@ fn what_each_function_allocates_is_estimated_from_16_bytes_to_16_mebibytes() -> 
     let options = ["--event", "alloc", "--interval", "16KiB", "--probe-budget", "1000"];
     let recording = agent::record(command_args(&options, &paths::program("allocate")?, &[ROUNDS_ARGUMENT]))?;
     // Six thousand samples or more: a standard deviation of at most 1.3 %.
-    for (function, expected) in [
-        ("take_16", 32 * MIB),
-        ("take_1k", 64 * MIB),
-        ("take_64k", 128 * MIB),
-        ("take_16m", 256 * MIB),
-        ("zeroed_1k", 64 * MIB),
-        ("aligned_1k", 64 * MIB),
-        ("grown", GROWN_BYTES),
-    ] {
+    for (function, expected) in TAKEN_IN_ROUND.into_iter().chain([("grown", GROWN_BYTES)]) {
         let (found, expected) = (taken_by(&recording, function), N_ROUNDS * expected);
         let ratio = found as f64 / expected as f64;
         assert!((ratio - 1.0).abs() < 0.05, "{function}: {found}, not {expected}: {ratio:.3}\n{recording}");

@@ -14,7 +14,7 @@ use tests::{
     servers::{self, Load},
 };
 
-use crate::support::{command_args, pid_args};
+use crate::support::{TAKEN_IN_ROUND, command_args, pid_args};
 
 const MIB: u64 = 1 << 20;
 /// Four thousand samples or more of each function: a standard deviation of at most 1.6 %.
@@ -52,14 +52,7 @@ fn assert_takes(recording: &Recording, function: &str, expected: u64) {
 
 /// What `tests/programs/allocate.c` takes in one round, but for what an allocator may grow where it is.
 fn assert_takes_all(recording: &Recording) {
-    for (function, expected) in [
-        ("take_16", 32 * MIB),
-        ("take_1k", 64 * MIB),
-        ("take_64k", 128 * MIB),
-        ("take_16m", 256 * MIB),
-        ("zeroed_1k", 64 * MIB),
-        ("aligned_1k", 64 * MIB),
-    ] {
+    for (function, expected) in TAKEN_IN_ROUND {
         assert_takes(recording, function, expected);
     }
 }

@@ -82,3 +82,13 @@ pub(crate) fn n_altered(pid: u32) -> Result<usize> {
     }
     Ok(n_altered)
 }
+
+/// What the functions of `allocate` take in one round, in bytes, but for the one that lets what it has grow.
+pub(crate) const TAKEN_IN_ROUND: [(&str, u64); 6] = [
+    ("take_16", 32 << 20),
+    ("take_1k", 64 << 20),
+    ("take_64k", 128 << 20),
+    ("take_16m", 256 << 20),
+    ("zeroed_1k", 64 << 20),
+    ("aligned_1k", 64 << 20),
+];

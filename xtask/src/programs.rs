@@ -83,7 +83,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "short", source: "short.c", flags: &NO_FRAME_POINTERS },
     Program { name: "forker", source: "forker.c", flags: &NO_FRAME_POINTERS },
     Program { name: "threads", source: "threads.c", flags: &NO_FRAME_POINTERS },
-    Program { name: "grower", source: "grower.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "grower", source: "ten_stacks.c", flags: &["-fomit-frame-pointer", "-DONE_SIZE"] },
     Program { name: "ten_stacks", source: "ten_stacks.c", flags: &NO_FRAME_POINTERS },
     Program { name: "handler", source: "handler.c", flags: &NO_FRAME_POINTERS },
     Program { name: "allocate", source: "allocate.c", flags: &NO_FRAME_POINTERS },
