@@ -3,7 +3,9 @@
 //! A stack crosses from the kernel once. What it could not normalise there, for want of a mapping, is normalised
 //! here, with the mappings of the image that the sample belongs to.
 
+mod arrived;
 mod over_time;
+mod part;
 
 use std::collections::HashMap;
 
@@ -22,6 +24,7 @@ use crate::{
     process::{Backing, FileId, Files, ImageId, Mappings},
 };
 
+use arrived::Arrived;
 pub use over_time::Row;
 
 /// A user frame that needs nothing more to be named.
@@ -114,15 +117,16 @@ impl Counted {
 /// Samples counted so far.
 #[derive(Debug, Default)]
 pub struct Aggregate {
-    raw_user: HashMap<u64, RawStack>,
-    /// Those from before the last time that stacks were forgotten: samples of them may be on their way.
-    raw_user_before: HashMap<u64, RawStack>,
-    kernel: HashMap<u64, StackIndex>,
+    raw_user: Arrived<RawStack>,
+    raw_kernel: Arrived<KernelStack>,
+    resolved_kernel: HashMap<u64, StackIndex>,
     /// Stacks without absolute frames are the same whatever the image, and stand under `None`.
     resolved: HashMap<(u64, Option<ImageId>), StackIndex>,
     user_stacks: Interned<UserStack>,
     /// When each of them was last sampled.
     last_sampled_ns: Vec<u64>,
+    /// When code of each file was last in a sampled stack that is forgotten.
+    last_uses_ns: HashMap<FileId, u64>,
     kernel_stacks: Interned<KernelStack>,
     counted: HashMap<Key, Counted>,
     /// In the place of `counted` where it must be known when something was counted.
@@ -160,8 +164,7 @@ impl Aggregate {
         let RawStack { id, fault, words: mut addresses, .. } = stack;
         // As in a user stack: a return address names the instruction after the call.
         addresses.iter_mut().skip(1).for_each(|address| *address = address.saturating_sub(1));
-        let index = self.kernel_stacks.intern(KernelStack { addresses, fault });
-        self.kernel.insert(id, index);
+        self.raw_kernel.insert(id, KernelStack { addresses, fault });
     }
 
     /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment.
@@ -175,16 +178,18 @@ impl Aggregate {
     ) -> Added {
         let id = |id| id & !UNREPEATED_STACK;
         let user = self.user_stack(id(sample.user_stack), image_id, mappings, files);
-        let kernel = self.kernel.get(&id(sample.kernel_stack)).copied();
+        let kernel = self.kernel_stack(id(sample.kernel_stack));
         // What no other sample will ask for is not kept: a full table must not make ours grow.
         if sample.user_stack & UNREPEATED_STACK != 0 {
             let id = id(sample.user_stack);
-            self.raw_user.remove(&id);
+            self.raw_user.remove(id);
             self.resolved.remove(&(id, None));
             self.resolved.remove(&(id, Some(image_id)));
         }
         if sample.kernel_stack & UNREPEATED_STACK != 0 {
-            self.kernel.remove(&id(sample.kernel_stack));
+            let id = id(sample.kernel_stack);
+            self.raw_kernel.remove(id);
+            self.resolved_kernel.remove(&id);
         }
         let is_missing = |id, found: Option<StackIndex>| id != NO_STACK && found.is_none();
         if is_missing(sample.user_stack, user) || is_missing(sample.kernel_stack, kernel) {
@@ -218,7 +223,7 @@ impl Aggregate {
     /// When code of each file was last in a sampled stack.
     #[must_use]
     pub fn last_uses_ns(&self) -> HashMap<FileId, u64> {
-        let mut last_uses_ns = HashMap::new();
+        let mut last_uses_ns = self.last_uses_ns.clone();
         for (stack, time_ns) in self.user_stacks.values.iter().zip(&self.last_sampled_ns) {
             for frame in &stack.frames {
                 if let UserFrame::File { file, .. } = frame {
@@ -262,6 +267,15 @@ impl Aggregate {
         self.n_stacks_missing
     }
 
+    fn kernel_stack(&mut self, id: u64) -> Option<StackIndex> {
+        if let Some(index) = self.resolved_kernel.get(&id) {
+            return Some(*index);
+        }
+        let index = self.kernel_stacks.intern(self.raw_kernel.get(id)?.clone());
+        self.resolved_kernel.insert(id, index);
+        Some(index)
+    }
+
     fn user_stack(
         &mut self,
         id: u64,
@@ -274,7 +288,7 @@ impl Aggregate {
         {
             return Some(*index);
         }
-        let raw = self.raw_user.get(&id).or_else(|| self.raw_user_before.get(&id))?;
+        let raw = self.raw_user.get(id)?;
         let is_portable =
             raw.words.iter().all(|word| matches!(PackedFrame(*word).unpack(), Frame::File { .. }));
         let index = self.user_stacks.intern(resolve(raw, mappings, files));

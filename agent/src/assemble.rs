@@ -42,7 +42,7 @@ pub struct Collected<'a> {
     /// Where the functions of files are, by their unwind information.
     pub functions: &'a HashMap<FileId, Functions>,
     /// Where images that make code at run time describe it.
-    pub jit: &'a HashMap<ImageId, JitProcess>,
+    pub jit: &'a HashMap<ImageId, Arc<JitProcess>>,
     /// Functions of allocators that had a probe.
     pub probed: &'a [(FileId, Range<u64>)],
     /// What lives of the allocations, if that was followed to the end.

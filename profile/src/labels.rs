@@ -1,7 +1,7 @@
 //! Names and values that tell one thing that is measured from another.
 
 /// Attributes in the order in which they were set, each name once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Labels {
     entries: Vec<(String, String)>,
 }

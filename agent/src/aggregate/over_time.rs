@@ -12,7 +12,7 @@ use crate::process::ImageId;
 /// Few have something in every slice: usually some hundred bytes each, 3 KiB at most.
 const MAX_ROWS: usize = 16_384;
 /// Distinct stacks, some hundred bytes each. Above it, those that no row needs are forgotten.
-const MAX_STACKS: usize = 16_384;
+pub(super) const MAX_STACKS: usize = 16_384;
 
 /// What was counted of a key within a stretch of time, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +83,7 @@ impl Aggregate {
         rows.rekey(|key| Key { user: key.user.and_then(|old| new_index.get(&old).copied()), ..*key });
         self.user_stacks = kept;
         self.resolved.clear();
-        self.raw_user_before = std::mem::take(&mut self.raw_user);
+        self.raw_user.forget();
     }
 
     /// Images that something was counted of and that are not folded.

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use abi::names;
+use abi::{event::Event, names};
 use aya::{
     Ebpf,
     programs::{
@@ -42,11 +42,16 @@ pub enum Source {
 }
 
 impl Source {
-    pub(super) const fn program(self) -> &'static str {
+    /// Whether a sample of this event comes from it.
+    #[must_use]
+    pub fn gives(self, event: Event) -> bool {
         match self {
-            Self::Cpu { .. } => names::PROGRAM_CPU,
-            Self::Resident { .. } => names::PROGRAM_RESIDENT,
-            Self::Alloc { .. } => names::PROGRAM_ALLOC,
+            Self::Cpu { .. } => event == Event::CPU,
+            Self::Resident { .. } => matches!(
+                event,
+                Event::RESIDENT_ANONYMOUS | Event::RESIDENT_FILE | Event::RESIDENT_SHARED | Event::RELEASED
+            ),
+            Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
         }
     }
 
@@ -54,6 +59,15 @@ impl Source {
     #[must_use]
     pub const fn has_live_heap(self) -> bool {
         matches!(self, Self::Alloc { live_heap: true, .. })
+    }
+
+    /// Whether allocators are probed, and if so, whether allocations are followed.
+    #[must_use]
+    pub const fn probes_for_live_heap(self) -> Option<bool> {
+        match self {
+            Self::Alloc { live_heap, .. } => Some(live_heap),
+            Self::Cpu { .. } | Self::Resident { .. } => None,
+        }
     }
 
     /// Mean distance of two samples, where it is measured in bytes.
@@ -92,8 +106,9 @@ impl Clock {
     }
 }
 
-/// Sampling under way.
+/// A source that samples are taken from.
 pub(super) struct Sampling {
+    pub(super) source: Source,
     pub(super) clock: Clock,
     links: Links,
 }
@@ -149,9 +164,9 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
             let link = program
                 .attach("kmem", "rss_stat")
                 .map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))?;
-            Ok(Sampling { clock: Clock::RssStat, links: Links::Tracepoint(link) })
+            Ok(Sampling { source, clock: Clock::RssStat, links: Links::Tracepoint(link) })
         }
-        Source::Alloc { .. } => Ok(Sampling { clock: Clock::Alloc, links: Links::Elsewhere }),
+        Source::Alloc { .. } => Ok(Sampling { source, clock: Clock::Alloc, links: Links::Elsewhere }),
     }
 }
 
@@ -177,7 +192,7 @@ fn sample_cpus(ebpf: &mut Ebpf, frequency_hz: u64) -> Result<Sampling, KernelErr
         };
         links.push(link.map_err(attach_error(names::PROGRAM_CPU, "the CPU clock"))?);
     }
-    Ok(Sampling { clock, links: Links::Cpu(links) })
+    Ok(Sampling { source: Source::Cpu { frequency_hz }, clock, links: Links::Cpu(links) })
 }
 
 /// Closes the sampling events.

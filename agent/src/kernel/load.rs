@@ -16,13 +16,11 @@ const MAX_RING_BYTES: u32 = 64 << 20;
 const ALLOC_RING_FACTOR: u32 = 4;
 
 /// Loads maps and programs, with room for what is to be sampled: memory is taken when maps are made.
-pub(super) fn load(config: Config, source: Source) -> Result<Ebpf, KernelError> {
-    let (n_slots, ring_factor) = match source {
-        Source::Alloc { .. } => (limits::N_SLOTS, ALLOC_RING_FACTOR),
-        Source::Cpu { .. } | Source::Resident { .. } => (1, 1),
-    };
-    let (n_pending, n_live) =
-        if source.has_live_heap() { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
+pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelError> {
+    let has_probes = sources.iter().any(|source| matches!(source, Source::Alloc { .. }));
+    let (n_slots, ring_factor) = if has_probes { (limits::N_SLOTS, ALLOC_RING_FACTOR) } else { (1, 1) };
+    let has_live_heap = sources.iter().any(|source| source.has_live_heap());
+    let (n_pending, n_live) = if has_live_heap { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
     EbpfLoader::new()
         .override_global(names::GLOBAL_CONFIG, &config, true)
         .map_max_entries(names::MAP_RING, ring_factor * ring_bytes(n_cpus()))

@@ -54,8 +54,8 @@ pub struct Kernel {
     switch: Array<MapData, u64>,
     tables: tables::Tables,
     sideband: Sideband,
-    source: Source,
-    sampling: Option<attach::Sampling>,
+    sources: Vec<Source>,
+    sampling: Vec<attach::Sampling>,
     uprobes: uprobe::Uprobes,
     live: live::LiveTables,
     /// Statistics of program run time are kept by the kernel while this is open.
@@ -64,21 +64,23 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads the programs, which may have `table_limit_bytes` of unwind tables, and begins to follow processes.
-    /// Nothing is sampled yet.
+    /// Nothing is sampled yet. Of the sources, one at most is measured in bytes: they share the distance.
     ///
     /// # Errors
     /// If the kernel refuses a program, a map or an event; the error says which and what to do.
     pub fn load(
-        source: Source,
+        sources: Vec<Source>,
         config: Config,
         table_limit_bytes: u64,
         sideband: Sideband,
     ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
-        let config = Config { interval_bytes: source.interval_bytes().unwrap_or(0), ..config };
-        let mut ebpf = load::load(config, source)?;
+        let mut intervals_bytes = sources.iter().filter_map(|source| source.interval_bytes());
+        let config = Config { interval_bytes: intervals_bytes.next().unwrap_or(0), ..config };
+        debug_assert!(intervals_bytes.next().is_none(), "{sources:?}");
+        let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
-        attach::load(&mut ebpf, source)?;
+        sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;
         let uprobes = uprobe::Uprobes::new(&ebpf);
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
@@ -90,8 +92,8 @@ impl Kernel {
             live: live::LiveTables::take(&mut ebpf)?,
             ebpf,
             sideband,
-            source,
-            sampling: None,
+            sources,
+            sampling: Vec::new(),
             uprobes,
             _statistics: statistics,
         })
@@ -106,16 +108,38 @@ impl Kernel {
         written.map_err(|source| KernelError::Map { map: names::MAP_SWITCH, source })
     }
 
-    /// Attaches what samples; it takes none before [`Self::switch_sampling`]. Gives what samples fall due by on this
-    /// machine.
+    /// Attaches what samples; it takes none before [`Self::switch_sampling`]. Gives what samples of each source fall
+    /// due by on this machine.
     ///
     /// # Errors
     /// If an event cannot be opened.
-    pub fn attach_sampling(&mut self) -> Result<Clock, KernelError> {
-        let sampling = attach::sample(&mut self.ebpf, self.source)?;
-        let clock = sampling.clock;
-        self.sampling = Some(sampling);
-        Ok(clock)
+    pub fn attach_sampling(&mut self) -> Result<Vec<Clock>, KernelError> {
+        for source in &self.sources {
+            self.sampling.push(attach::sample(&mut self.ebpf, *source)?);
+        }
+        Ok(self.sampling.iter().map(|sampling| sampling.clock).collect())
+    }
+
+    /// Has CPU time sampled at another rate from now on.
+    ///
+    /// # Errors
+    /// If an event cannot be opened: then CPU time is not sampled any more.
+    pub fn set_frequency(&mut self, frequency_hz: u64) -> Result<(), KernelError> {
+        let is_cpu = |source: &Source| matches!(source, Source::Cpu { .. });
+        let Some(at) = self.sampling.iter().position(|sampling| is_cpu(&sampling.source)) else {
+            return Ok(());
+        };
+        let source = Source::Cpu { frequency_hz };
+        attach::detach(&mut self.ebpf, self.sampling.remove(at))?;
+        self.sampling.insert(at, attach::sample(&mut self.ebpf, source)?);
+        self.sources.iter_mut().filter(|source| is_cpu(source)).for_each(|it| *it = source);
+        Ok(())
+    }
+
+    /// What is sampled.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// Detaches what samples; what was sampled can still be read.
@@ -124,10 +148,7 @@ impl Kernel {
     /// If an event cannot be detached.
     pub fn detach_sampling(&mut self) -> Result<(), KernelError> {
         self.detach_probes()?;
-        match self.sampling.take() {
-            Some(sampling) => attach::detach(&mut self.ebpf, sampling),
-            None => Ok(()),
-        }
+        self.sampling.drain(..).try_for_each(|sampling| attach::detach(&mut self.ebpf, sampling))
     }
 
     /// Loads what probes run. Gives why they are put in one by one, and taken out, which takes its time, if they are.
@@ -135,7 +156,8 @@ impl Kernel {
     /// # Errors
     /// If the kernel refuses the program.
     pub fn load_probes(&mut self, children_are_followed: bool) -> Result<Option<String>, KernelError> {
-        self.uprobes.load(&mut self.ebpf, children_are_followed, self.source.has_live_heap())
+        let has_live_heap = self.sources.iter().any(|source| source.has_live_heap());
+        self.uprobes.load(&mut self.ebpf, children_are_followed, has_live_heap)
     }
 
     /// Says when probes count, by one of [`abi::alloc::N_GATES`]; at first they do not.
@@ -241,10 +263,17 @@ impl Kernel {
     /// Run time of the sampling programs so far; `None` if this kernel keeps no statistics for us.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
+        self.sources.iter().map(|source| self.cost_of(*source)).sum()
+    }
+
+    /// The same of the programs of one source.
+    #[must_use]
+    pub fn cost_of(&self, source: Source) -> Option<Cost> {
         let _kept = self._statistics.as_ref()?;
-        match self.source {
+        match source {
+            Source::Cpu { .. } => cost::of_program(&self.ebpf, names::PROGRAM_CPU),
+            Source::Resident { .. } => cost::of_program(&self.ebpf, names::PROGRAM_RESIDENT),
             Source::Alloc { .. } => self.uprobes.cost(&self.ebpf),
-            other => cost::of_program(&self.ebpf, other.program()),
         }
     }
 

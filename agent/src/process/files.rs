@@ -61,6 +61,17 @@ impl Files {
         })
     }
 
+    /// A copy that finds files by ID only.
+    pub(super) fn without_keys(&self) -> Self {
+        Self { ids: HashMap::new(), paths: self.paths.clone() }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn n_files(&self) -> usize {
+        self.paths.len()
+    }
+
     /// A file by the number under which it stands in a stack.
     #[must_use]
     pub fn by_number(&self, number: u32) -> Option<FileId> {

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use profile::Labels;
+
 use super::FileId;
 
 /// One image of one process. Two processes with the same ID, one after the other, are two images.
@@ -90,7 +92,7 @@ impl Mappings {
 }
 
 /// A process from one exec to the next.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Image {
     /// Process ID, in the initial PID namespace.
     pub pid: u32,
@@ -102,6 +104,11 @@ pub struct Image {
     pub threads: HashMap<u32, String>,
     /// Executable mappings; shared with samples that wait, and with children.
     pub mappings: Arc<Mappings>,
+    /// To whom what is sampled of it belongs, where that is asked; that of the image before it, or of the parent, until
+    /// it is [judged](super::Processes::judged).
+    pub group: Option<Arc<Labels>>,
+    /// Whether the group is its own.
+    pub is_judged: bool,
     /// Threads that run; none once the process has ended. The first thread may end before others do.
     pub running: HashSet<u32>,
 }

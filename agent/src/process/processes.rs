@@ -1,5 +1,6 @@
 //! The table of processes: kept right by events, asked by samples.
 
+mod part;
 mod past;
 
 use std::{
@@ -7,6 +8,8 @@ use std::{
     path::Path,
     sync::Arc,
 };
+
+use profile::Labels;
 
 use super::{Backing, FileId, FileKey, Files, Image, ImageId, Mapping};
 use crate::decode::{MappedRegion, ProcessEvent, ProcessEventKind};
@@ -200,6 +203,21 @@ impl Processes {
         &self.files
     }
 
+    /// Images of which it is not known to whom they belong, some of them.
+    #[must_use]
+    pub fn unjudged(&self, n_at_most: usize) -> Vec<ImageId> {
+        let is_unjudged = |id: &ImageId| self.image(*id).is_some_and(|it| !it.is_judged && !it.has_ended());
+        self.live.keys().filter_map(|pid| self.present(*pid)).filter(is_unjudged).take(n_at_most).collect()
+    }
+
+    /// To whom an image belongs; `None` if that is not to be found out, and it stays with whom it came from.
+    pub fn judged(&mut self, id: ImageId, group: Option<Arc<Labels>>) {
+        if let Some(image) = self.images.get_mut(id.0 as usize) {
+            image.is_judged = true;
+            image.group = group.or_else(|| image.group.take());
+        }
+    }
+
     /// Whether any process that is followed still runs.
     #[must_use]
     pub fn any_alive(&self) -> bool {
@@ -296,9 +314,12 @@ impl Processes {
             _ if self.interest.everything => (String::new(), Arc::default()),
             _ => return,
         };
+        let (group, is_judged) =
+            parent.map_or((None, false), |parent| (parent.group.clone(), parent.is_judged));
         let had_runtime_code = self.present(parent_pid).is_some_and(|id| self.runtime_code.contains(&id));
         let id = self.add_image(pid, name, time_ns);
-        self.images[id.0 as usize].mappings = mappings;
+        let image = &mut self.images[id.0 as usize];
+        (image.mappings, image.group, image.is_judged) = (mappings, group, is_judged);
         if had_runtime_code {
             self.runtime_code.insert(id);
             effects.push(Effect::HoldRoot { image: id, pid });
@@ -313,6 +334,8 @@ impl Processes {
             name,
             threads: HashMap::new(),
             mappings: Arc::default(),
+            group: self.present_image(pid).and_then(|before| before.group.clone()),
+            is_judged: false,
             running: HashSet::from([pid]),
         };
         let id = match self.free.pop() {

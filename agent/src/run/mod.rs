@@ -9,10 +9,12 @@ mod recording;
 mod roots;
 mod session;
 mod snapshot;
+mod stream;
 mod table_builder;
 mod table_use;
 mod targets;
 mod trap;
+mod window;
 mod world;
 
 use std::{
@@ -29,10 +31,12 @@ pub use command::{Command, ExitStatus, shell_code};
 pub use losses::Losses;
 pub use probing::{Probed, ProbingReport, Refusal};
 pub use recording::{Recording, Usage};
-pub use targets::{TargetError, Targets};
+pub use stream::{Stream, StreamFigures, StreamOptions};
+pub use targets::{Choose, TargetError, Targets};
+pub use window::Window;
 
 use crate::{
-    kernel::{KernelError, Source},
+    kernel::{Clock, KernelError, Source},
     table_cache::TableCache,
 };
 use session::Session;
@@ -117,11 +121,12 @@ pub fn record(
         Targets::Cgroup(group) => Some(PathBuf::from(&group.path)),
         _ => None,
     };
-    let mut session = Session::start(source, &targets, follow_children, table_bytes, table_cache)?;
+    let mut session = Session::start(vec![source], &targets, follow_children, table_bytes, table_cache)?;
     if over_time {
         session.keep_over_time();
     }
-    let clock = session.start_sampling(probe_budget_percent, group, follow_children)?;
+    let clocks = session.start_sampling(probe_budget_percent, group, follow_children)?;
+    let clock = clocks.first().copied().unwrap_or(Clock::CpuClock);
     if let Targets::Command(command) = &mut targets {
         command.release()?;
     }
@@ -139,7 +144,11 @@ pub fn record(
         let has_ended = match &mut targets {
             Targets::Command(command) => command.has_ended(),
             Targets::Pids(_) => !session.any_target_alive(),
-            Targets::Name(_) | Targets::Cgroup(_) | Targets::All => false,
+            Targets::Name(_)
+            | Targets::Cgroup(_)
+            | Targets::All
+            | Targets::Chosen(_)
+            | Targets::Sorted(_) => false,
         };
         if has_ended {
             break End::TargetsEnded;

@@ -6,6 +6,7 @@ mod report;
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroU32,
+    ops::Range,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -241,6 +242,11 @@ impl Probing {
             (false, false) => {}
         }
         Ok(())
+    }
+
+    /// The functions that have a probe.
+    pub(super) fn functions(&self) -> &[(FileId, Range<u64>)] {
+        &self.report.functions
     }
 
     /// How long to wait at most before the next look.

@@ -43,7 +43,7 @@ pub struct Recording {
     /// Where the functions of files are, by their unwind information.
     pub functions: HashMap<FileId, Functions>,
     /// Where images that make code at run time describe it.
-    pub jit: HashMap<ImageId, JitProcess>,
+    pub jit: HashMap<ImageId, Arc<JitProcess>>,
     /// Counted by the kernel side.
     pub counters: Vec<(Counter, u64)>,
     /// Counted by the agent.

@@ -1,8 +1,10 @@
 //! One recording under way: the kernel on one side, the tables on the other, and the pump between them.
 
 mod bounds;
+mod counting;
 mod living;
 mod table_writes;
+mod window;
 
 use std::{
     path::PathBuf,
@@ -11,28 +13,21 @@ use std::{
 
 use abi::{
     counter::Counter,
-    event::Event,
     sample::Sample,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
 use super::{
-    End, Losses, ProbingReport, Recording, RunError, Targets, Usage,
-    beginnings::Beginnings,
-    late::{Late, Taken},
-    probing::Probing,
-    table_use::TableUse,
-    world::World,
+    End, Losses, ProbingReport, Recording, RunError, Targets, Usage, beginnings::Beginnings, late::Late,
+    probing::Probing, table_use::TableUse, world::World,
 };
 use living::Living;
 
 use crate::{
-    aggregate::{Added, Aggregate},
+    aggregate::Aggregate,
     clock,
     decode::{self, ProcessEvent, Record},
-    estimate::Estimate,
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
-    process::FileId,
     procfs::status,
     table_cache::TableCache,
     table_op::TableOp,
@@ -47,7 +42,6 @@ const TABLE_POLL: Duration = Duration::from_millis(2);
 
 /// One recording under way.
 pub(super) struct Session {
-    source: Source,
     probing: Option<Probing>,
     kernel: Kernel,
     world: World,
@@ -66,13 +60,15 @@ pub(super) struct Session {
     start_unix_ns: u64,
     /// So many images are remembered before the past is forgotten.
     max_images: usize,
+    /// When what was counted was handed over last.
+    cut_ns: u64,
 }
 
 impl Session {
     /// Looks at every target that is there, loads the kernel side with room for their unwind tables, and makes
     /// both sides agree.
     pub(super) fn start(
-        source: Source,
+        sources: Vec<Source>,
         targets: &Targets,
         follow_children: bool,
         table_bytes: u64,
@@ -81,17 +77,17 @@ impl Session {
         let config = targets.config(follow_children)?;
         // From here on no event is missed: what the first look does not see is seen by the second.
         let sideband = Sideband::open()?;
-        let mut world = World::new(targets.interest(follow_children), table_cache);
+        let mut world = World::new(targets.interest(follow_children), targets.chooser(), table_cache);
         let mut known = targets.present(follow_children)?;
         for pid in &known {
             world.look_at(*pid);
         }
         // The first samples are to find their tables.
         world.tables.wait();
+        let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let mut session = Self {
-            source,
             probing: None,
-            kernel: Kernel::load(source, config, table_bytes, sideband)?,
+            kernel: Kernel::load(sources, config, table_bytes, sideband)?,
             world,
             aggregate: Aggregate::default(),
             losses: Losses::default(),
@@ -99,12 +95,13 @@ impl Session {
             table_use: TableUse::default(),
             beginnings: Beginnings::default(),
             late: Late::default(),
-            living: Living::new(source.has_live_heap()),
+            living,
             samples: Vec::new(),
             events: Vec::new(),
             cpu_before_ns: 0,
             start_unix_ns: 0,
             max_images: usize::MAX,
+            cut_ns: 0,
         };
 
         let flags = match targets {
@@ -146,9 +143,10 @@ impl Session {
         budget_percent: f64,
         group: Option<PathBuf>,
         follow_children: bool,
-    ) -> Result<Clock, KernelError> {
-        let clock = self.kernel.attach_sampling()?;
-        if let Source::Alloc { live_heap, .. } = self.source {
+    ) -> Result<Vec<Clock>, KernelError> {
+        let clocks = self.kernel.attach_sampling()?;
+        if let Some(live_heap) = self.kernel.sources().iter().find_map(|source| source.probes_for_live_heap())
+        {
             let mut probing =
                 Probing::start(&mut self.kernel, budget_percent, live_heap, group, follow_children)?;
             probing.arm(&mut self.kernel, &self.world)?;
@@ -158,8 +156,9 @@ impl Session {
         self.cpu_before_ns = clock::process_cpu_ns();
         self.beginnings.start(clock::monotonic_ns());
         self.living.start(clock::monotonic_ns());
+        self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
-        Ok(clock)
+        Ok(clocks)
     }
 
     /// Waits until a process does something, a table is likely to be ready, or `timeout` is over.
@@ -220,11 +219,10 @@ impl Session {
         self.settle_living(as_of_ns);
     }
 
-    /// Ends sampling that began at `began`, reads what is left, and hands everything over. The kernel side is gone
-    /// afterwards.
-    pub(super) fn finish(mut self, end: End, clock: Clock, began: Instant) -> Result<Recording, KernelError> {
+    /// Ends sampling and reads what is left; when it ended.
+    pub(super) fn end(&mut self) -> Result<Instant, KernelError> {
         self.kernel.switch_sampling(false)?;
-        let duration = began.elapsed();
+        let ended = Instant::now();
         // Probes are taken out one after another: from here on a free may be missed.
         let end_ns = clock::monotonic_ns();
         self.living.end(end_ns);
@@ -235,33 +233,22 @@ impl Session {
         self.world.tables.wait();
         self.write_tables(u64::MAX);
         self.count_late(true);
+        Ok(ended)
+    }
+
+    /// Ends sampling that began at `began`, and hands everything over. The kernel side is gone afterwards.
+    pub(super) fn finish(mut self, end: End, clock: Clock, began: Instant) -> Result<Recording, KernelError> {
+        let duration = self.end()?.saturating_duration_since(began);
+        let end_ns = self.living.until_ns();
         let mut counters = self.kernel.counters()?;
         self.finish_living(end, &mut counters)?;
-        let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
-        let accounted = self.aggregate.n_samples()
-            + self.losses.unknown_process
-            + self.losses.undecoded
-            + counted(Counter::RingFull)
-            + counted(Counter::SlotsBusy)
-            + counted(Counter::AllocationsFailed)
-            + counted(Counter::CallsUnreturned);
-        self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
-        self.losses.files_unopened = self.world.n_unopened;
-        self.losses.captures_dropped = self.late.n_dropped;
-        self.losses.mappings_refused = self.world.processes.n_mappings_refused();
-        self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
-        let usage = Usage {
-            kernel: self.kernel.cost(),
-            agent_cpu: Duration::from_nanos(clock::process_cpu_ns().saturating_sub(self.cpu_before_ns)),
-            agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
-            table_bytes: self.kernel.table_bytes(),
-            table_cache: self.world.tables.cache_counts(),
-        };
+        self.settle_losses(&counters);
+        let usage = self.usage();
+        let source = self.kernel.sources().first().copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
         let probing = self.probing.map(|probing| probing.into_report(&self.kernel)).transpose()?;
         let has_all_frees = probing.as_ref().is_some_and(ProbingReport::has_all_frees);
         let Self {
             world: World { processes, objects, functions, jit, .. },
-            source,
             aggregate,
             losses,
             first_table_error,
@@ -296,6 +283,33 @@ impl Session {
         })
     }
 
+    /// Completes what was lost by what the kernel side has counted.
+    fn settle_losses(&mut self, counters: &[(Counter, u64)]) {
+        let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
+        let accounted = self.aggregate.n_samples()
+            + self.losses.unknown_process
+            + self.losses.undecoded
+            + counted(Counter::RingFull)
+            + counted(Counter::SlotsBusy)
+            + counted(Counter::AllocationsFailed)
+            + counted(Counter::CallsUnreturned);
+        self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
+        self.losses.files_unopened = self.world.n_unopened;
+        self.losses.captures_dropped = self.late.n_dropped;
+        self.losses.mappings_refused = self.world.processes.n_mappings_refused();
+        self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            kernel: self.kernel.cost(),
+            agent_cpu: Duration::from_nanos(clock::process_cpu_ns().saturating_sub(self.cpu_before_ns)),
+            agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
+            table_bytes: self.kernel.table_bytes(),
+            table_cache: self.world.tables.cache_counts(),
+        }
+    }
+
     fn read_samples(&mut self) {
         let Self { kernel, aggregate, losses, late, samples, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
@@ -316,77 +330,6 @@ impl Session {
         kernel.read_process_records(|record| {
             events.extend(decode::process_event(record.record_type, record.misc, record.bytes));
         })
-    }
-
-    fn count(&mut self, sample: &Sample) {
-        let pid = sample.tgid;
-        // The event that would have told of this process was lost, or it moved into the control group.
-        if self.world.processes.present_image(pid).is_none() {
-            self.world.look_at(pid);
-        }
-        let estimate = self.estimate(sample);
-        let processes = &self.world.processes;
-        let image_id = processes.image_at(pid, sample.time_ns);
-        let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
-            // Only samples are lost: whose free this is, nothing is known of either.
-            self.losses.unknown_process += u64::from(sample.event != Event::FREED);
-            self.late.forget(sample);
-            return;
-        };
-        if sample.event == Event::FREED {
-            return self.living.freed(sample, id);
-        }
-        self.living.allocated(sample, id, estimate);
-        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
-        match self.late.take(sample, id, &image.mappings, rule_of) {
-            Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
-            Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
-            Taken::ByKernel => {}
-        }
-        let added = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
-        let since_ns = image.since_ns;
-        if let Some(file) = self.note(added, sample, since_ns) {
-            self.ask_for_table(file, sample.time_ns);
-        }
-    }
-
-    /// What a sample stands for.
-    fn estimate(&self, sample: &Sample) -> Estimate {
-        match self.source.interval_bytes() {
-            Some(interval_bytes) => {
-                let estimate = Estimate::of_bytes(sample.weight, interval_bytes);
-                self.probing.as_ref().map_or(estimate, |it| estimate.times(it.weight_at(sample.time_ns)))
-            }
-            None => Estimate::whole(sample.weight),
-        }
-    }
-
-    /// Counts samples that waited for the unwind table of a file. They have asked for it, and do not ask again.
-    fn count_late(&mut self, is_last: bool) {
-        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
-        for (it, stack) in self.late.take_ready(rule_of, Instant::now(), is_last) {
-            self.aggregate.add_user_stack(stack);
-            let estimate = self.estimate(&it.sample);
-            let processes = &self.world.processes;
-            let added = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
-            let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
-            self.note(added, &it.sample, since_ns);
-        }
-    }
-
-    /// Gives the file whose table is missing for the sample to be whole.
-    fn note(&mut self, added: Added, sample: &Sample, since_ns: u64) -> Option<FileId> {
-        self.living.attribute(sample, added.key);
-        let walked = added.walked?;
-        self.beginnings.note(added.key.image, since_ns, sample.time_ns, walked.is_complete);
-        walked.missing
-    }
-
-    /// A stack waits for the table of a file: it may have been evicted.
-    fn ask_for_table(&mut self, file: FileId, time_ns: u64) {
-        if self.table_use.asks_again(file, time_ns) {
-            self.world.request_table(file);
-        }
     }
 }
 

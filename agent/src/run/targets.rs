@@ -1,11 +1,12 @@
 //! Who is sampled: from what the user said to a configuration of the kernel side and a list of processes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use abi::{
     config::{Config, SCOPE_ALL, SCOPE_CGROUP, SCOPE_CHILDREN, SCOPE_COMM},
     limits::COMM_BYTES,
 };
+use profile::Labels;
 use thiserror::Error;
 
 use super::Command;
@@ -16,6 +17,12 @@ use crate::{
         stat, status, tasks,
     },
 };
+
+/// Decides what a process is to us, by what it is.
+pub trait Choose: Debug + Send + Sync {
+    /// To whom belongs what is sampled of a process, by what it is now; `None` if it is no target or has gone.
+    fn judge(&self, pid: u32) -> Option<Arc<Labels>>;
+}
 
 /// Who is sampled.
 #[derive(Debug)]
@@ -30,6 +37,10 @@ pub enum Targets {
     All,
     /// A command, from its first instruction.
     Command(Command),
+    /// Processes that are chosen one by one as they are seen, and what they fork.
+    Chosen(Arc<dyn Choose>),
+    /// All there are, each belonging to somebody.
+    Sorted(Arc<dyn Choose>),
 }
 
 /// Why there is nothing to sample.
@@ -61,8 +72,8 @@ impl Targets {
     pub(super) fn config(&self, follow_children: bool) -> Result<Config, TargetError> {
         let config = Config::default();
         Ok(match self {
-            Self::Pids(_) | Self::Command(_) => config,
-            Self::All => Config { scope: SCOPE_ALL, ..config },
+            Self::Pids(_) | Self::Command(_) | Self::Chosen(_) => config,
+            Self::All | Self::Sorted(_) => Config { scope: SCOPE_ALL, ..config },
             Self::Cgroup(cgroup) => {
                 Config { scope: SCOPE_CGROUP, cgroup_id: cgroup.id, cgroup_level: cgroup.level, ..config }
             }
@@ -81,7 +92,7 @@ impl Targets {
     /// What the table of processes follows.
     pub(super) fn interest(&self, children: bool) -> Interest {
         Interest {
-            everything: matches!(self, Self::All | Self::Cgroup(_)),
+            everything: matches!(self, Self::All | Self::Cgroup(_) | Self::Sorted(_)),
             name: match self {
                 Self::Name(name) => Some(name.clone()),
                 _ => None,
@@ -92,14 +103,22 @@ impl Targets {
 
     /// Whether the kernel side needs an entry for each process.
     pub(super) fn are_listed(&self) -> bool {
-        matches!(self, Self::Pids(_) | Self::Name(_) | Self::Command(_))
+        matches!(self, Self::Pids(_) | Self::Name(_) | Self::Command(_) | Self::Chosen(_))
+    }
+
+    /// Who is asked what a process is to us.
+    pub(super) fn chooser(&self) -> Option<Arc<dyn Choose>> {
+        match self {
+            Self::Chosen(chooser) | Self::Sorted(chooser) => Some(Arc::clone(chooser)),
+            _ => None,
+        }
     }
 
     /// The processes that there are now.
     pub(super) fn present(&self, follow_children: bool) -> Result<BTreeSet<u32>, TargetError> {
         let all = || tasks::all_pids().map_err(|source| TargetError::Proc { source });
         let roots: BTreeSet<u32> = match self {
-            Self::All => return Ok(all()?.collect()),
+            Self::All | Self::Sorted(_) => return Ok(all()?.collect()),
             Self::Cgroup(group) => {
                 let is_in = |pid: &u32| {
                     cgroup::path_of(*pid)
@@ -108,6 +127,7 @@ impl Targets {
                 return Ok(all()?.filter(is_in).collect());
             }
             Self::Command(command) => return Ok(BTreeSet::from([command.pid()])),
+            Self::Chosen(chooser) => all()?.filter(|pid| chooser.judge(*pid).is_some()).collect(),
             Self::Name(name) => {
                 all()?.filter(|pid| stat::read(*pid).is_ok_and(|stat| stat.comm == *name)).collect()
             }

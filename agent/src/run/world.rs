@@ -2,16 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{roots::Roots, snapshot, table_builder::TableBuilder};
+use super::{roots::Roots, snapshot, table_builder::TableBuilder, targets::Choose};
 use crate::{
     clock,
-    decode::ProcessEvent,
+    decode::{ProcessEvent, ProcessEventKind},
     object::ObjectFile,
     process::{Effect, FileId, ImageId, Interest, Processes},
+    procfs::stat,
     symbolize::JitProcess,
     table_cache::TableCache,
     unwind::{Functions, Table, TableKey},
 };
+
+/// How far up it is looked for whom a process came from.
+const MAX_ANCESTORS: usize = 16;
 
 /// The table of processes and everything that had to be taken from them while they were there.
 pub(super) struct World {
@@ -23,15 +27,22 @@ pub(super) struct World {
     /// The same for what their tables are made from: copies of a file have one list.
     functions_by_key: HashMap<TableKey, Functions>,
     /// Where images that make code at run time describe it.
-    pub(super) jit: HashMap<ImageId, JitProcess>,
+    pub(super) jit: HashMap<ImageId, Arc<JitProcess>>,
     pub(super) tables: TableBuilder,
     roots: Roots,
     /// Files that could not be opened.
     pub(super) n_unopened: u64,
+    chooser: Option<Arc<dyn Choose>>,
+    /// Targets that the kernel side has not been told of.
+    pub(super) chosen: Vec<u32>,
 }
 
 impl World {
-    pub(super) fn new(interest: Interest, table_cache: Option<TableCache>) -> Self {
+    pub(super) fn new(
+        interest: Interest,
+        chooser: Option<Arc<dyn Choose>>,
+        table_cache: Option<TableCache>,
+    ) -> Self {
         Self {
             processes: Processes::new(interest),
             objects: HashMap::new(),
@@ -41,14 +52,48 @@ impl World {
             tables: TableBuilder::start(table_cache),
             roots: Roots::new(),
             n_unopened: 0,
+            chooser,
+            chosen: Vec::new(),
         }
     }
 
     /// Takes in something that a process did.
     pub(super) fn apply(&mut self, event: ProcessEvent) {
+        let executed = match &event.kind {
+            ProcessEventKind::Exec { pid, .. } => Some(*pid),
+            _ => None,
+        };
         let mut effects = Vec::new();
         self.processes.apply(event, &mut effects);
         self.carry_out(effects);
+        if let Some(pid) = executed {
+            self.choose(pid);
+        }
+    }
+
+    /// A process that is not followed has become another program: it may be a target now.
+    fn choose(&mut self, pid: u32) {
+        let Some(chooser) = &self.chooser else { return };
+        if self.processes.present_image(pid).is_some_and(|image| !image.has_ended()) {
+            return;
+        }
+        if chooser.judge(pid).is_some() && self.look_at(pid) {
+            self.chosen.push(pid);
+        }
+    }
+
+    /// Finds out to whom an image belongs, if nobody has since it began: by what it is, or by who made it.
+    pub(super) fn judge(&mut self, id: ImageId) {
+        let Some(chooser) = &self.chooser else { return };
+        let Some(image) = self.processes.image(id).filter(|image| !image.is_judged) else { return };
+        let mut pid = (!image.has_ended()).then_some(image.pid);
+        let mut group = None;
+        for _ in 0..MAX_ANCESTORS {
+            let Some(asked) = pid.filter(|_| group.is_none()) else { break };
+            group = chooser.judge(asked);
+            pid = stat::read(asked).ok().map(|stat| stat.parent_pid).filter(|parent| *parent != 0);
+        }
+        self.processes.judged(id, group);
     }
 
     /// Takes in what /proc says of a process; gives whether it is still there.
@@ -103,7 +148,7 @@ impl World {
                 },
                 Effect::HoldRoot { image, pid } => {
                     if let Some(process) = snapshot::hold_root(pid) {
-                        self.jit.insert(image, process);
+                        self.jit.insert(image, Arc::new(process));
                     }
                 }
             }

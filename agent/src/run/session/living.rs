@@ -40,6 +40,11 @@ impl Living {
         self.until_ns = now_ns;
     }
 
+    /// When sampling ended.
+    pub(super) fn until_ns(&self) -> u64 {
+        self.until_ns
+    }
+
     /// Takes in the sample of an allocation, whose stack may not be walked yet.
     pub(super) fn allocated(&mut self, sample: &Sample, image: ImageId, estimate: Estimate) {
         if let (Some(heap), Some(place)) = (&mut self.heap, place(sample, image, self.until_ns)) {

@@ -1,5 +1,7 @@
 //! What a recording writes to the kernel's tables, and what becomes of it.
 
+use abi::target::{TARGET_ACTIVE, TARGET_FOLLOW, Target};
+
 use super::Session;
 use crate::{
     clock,
@@ -26,7 +28,11 @@ impl Session {
                 Err(error) => self.note_table_error(error),
             }
         }
-        for op in plan::table_ops(&mut self.world.processes, as_of_ns) {
+        let mut ops = plan::table_ops(&mut self.world.processes, as_of_ns);
+        // What is chosen has its mappings before it is sampled.
+        let target = Target { image_since_ns: 0, flags: TARGET_ACTIVE | TARGET_FOLLOW, reserved: 0 };
+        ops.extend(self.world.chosen.drain(..).map(|pid| TableOp::SetTarget { pid, target }));
+        for op in ops {
             if let Err(error) = self.kernel.apply(&op) {
                 self.note_table_error(error);
             }

@@ -1,0 +1,120 @@
+//! Parts of what was counted, with the stacks that they need and no others; and a count that begins anew.
+
+use super::{Aggregate, Key, StackIndex, over_time::MAX_STACKS};
+
+impl Aggregate {
+    /// What was counted of some keys.
+    #[must_use]
+    pub fn part(&self, is_wanted: impl Fn(&Key) -> bool) -> Self {
+        let mut part = Self::default();
+        for (key, counted) in self.counted.iter().filter(|(key, _)| is_wanted(key)) {
+            let user = key.user.and_then(|index| self.user_stacks.values.get(index as usize));
+            let kernel = key.kernel.and_then(|index| self.kernel_stacks.values.get(index as usize));
+            let key = Key {
+                user: user.map(|stack| part.user_stacks.intern_ref(stack)),
+                kernel: kernel.map(|stack| part.kernel_stacks.intern_ref(stack)),
+                ..*key
+            };
+            let sum = part.counted.entry(key).or_default();
+            sum.n_samples += counted.n_samples;
+            sum.n_events += counted.n_events;
+            sum.weight = sum.weight.saturating_add(counted.weight);
+            sum.variance += counted.variance;
+            part.n_samples += counted.n_samples;
+        }
+        part
+    }
+
+    /// Hands over what was counted since the last call. Stacks that are known stay known.
+    #[must_use]
+    pub fn cut(&mut self) -> Self {
+        let part = self.part(|_| true);
+        self.counted.clear();
+        part
+    }
+
+    /// Whether it is time to [forget](Self::forget_stacks) what has not been sampled of late.
+    #[must_use]
+    pub fn has_many_stacks(&self) -> bool {
+        let kept = self.user_stacks.values.len().max(self.kernel_stacks.values.len());
+        kept.max(self.raw_user.len()).max(self.raw_kernel.len()) >= MAX_STACKS
+    }
+
+    /// Forgets all stacks, right after a [cut](Self::cut). The kernel side must have been told to send them again.
+    pub fn forget_stacks(&mut self) {
+        debug_assert!(self.counted.is_empty(), "{} counted keys refer to stacks", self.counted.len());
+        self.last_uses_ns = self.last_uses_ns();
+        self.user_stacks = Default::default();
+        self.kernel_stacks = Default::default();
+        self.last_sampled_ns.clear();
+        self.resolved.clear();
+        self.resolved_kernel.clear();
+        self.raw_user.forget();
+        self.raw_kernel.forget();
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> super::Interned<T> {
+    /// Copies only what is new.
+    fn intern_ref(&mut self, value: &T) -> StackIndex {
+        match self.indices.get(value) {
+            Some(index) => *index,
+            None => self.intern(value.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aggregate, MAX_STACKS};
+    use crate::aggregate::tests::{add_at, processes, stack};
+    use abi::frame::PackedFrame;
+
+    fn n_samples(aggregate: &Aggregate) -> u64 {
+        aggregate.counted().map(|(_, counted)| counted.n_samples).sum()
+    }
+
+    #[test]
+    fn each_window_has_its_own_samples_and_the_stacks_of_those() {
+        let (mut aggregate, processes) = (Aggregate::default(), processes());
+        for id in 1..=3 {
+            aggregate.add_user_stack(stack(id, &[PackedFrame::file(1, 0x400 + id)]));
+        }
+        for (tgid, id) in [(1, 1), (1, 1), (2, 2)] {
+            add_at(&mut aggregate, &processes, tgid, id, 9);
+        }
+        let first = aggregate.cut();
+        add_at(&mut aggregate, &processes, 2, 2, 10);
+        add_at(&mut aggregate, &processes, 2, 3, 10);
+        let second = aggregate.cut();
+        let seen = [&first, &second].map(|window| (n_samples(window), window.user_stacks().len()));
+        assert_eq!(seen, [(3, 2), (2, 2)]);
+        assert_eq!((n_samples(&aggregate), aggregate.n_samples(), aggregate.n_stacks_missing()), (0, 5, 0));
+
+        let image = processes.image_at(1, 9).expect("an image");
+        let part = first.part(|key| key.image == image);
+        assert_eq!((n_samples(&part), part.n_samples(), part.user_stacks().len()), (2, 2, 1));
+    }
+
+    #[test]
+    fn stacks_that_are_forgotten_come_again_and_those_on_their_way_are_known() {
+        let (mut aggregate, processes) = (Aggregate::default(), processes());
+        for id in 0..MAX_STACKS as u64 {
+            aggregate.add_user_stack(stack(id + 1, &[PackedFrame::file(1, 0x400 + id)]));
+        }
+        add_at(&mut aggregate, &processes, 1, 1, 9);
+        assert!(aggregate.has_many_stacks());
+        let _ = aggregate.cut();
+        let file = processes.files().by_number(1).expect("the file");
+        aggregate.forget_stacks();
+        assert_eq!(aggregate.last_uses_ns().get(&file), Some(&9));
+        // One that was under way, of a stack that was not asked for before.
+        add_at(&mut aggregate, &processes, 1, 2, 10);
+        aggregate.add_user_stack(stack(1 << 20, &[PackedFrame::file(1, 0x400)]));
+        add_at(&mut aggregate, &processes, 1, 1 << 20, 10);
+        assert!(!aggregate.has_many_stacks());
+        let window = aggregate.cut();
+        assert_eq!((n_samples(&window), window.user_stacks().len()), (2, 2));
+        assert_eq!(aggregate.n_stacks_missing(), 0);
+    }
+}

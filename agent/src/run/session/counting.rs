@@ -1,0 +1,83 @@
+//! From samples that were read to what is counted.
+
+use std::time::Instant;
+
+use abi::{event::Event, sample::Sample};
+
+use super::Session;
+use crate::{aggregate::Added, estimate::Estimate, process::FileId, run::late::Taken};
+
+impl Session {
+    pub(super) fn count(&mut self, sample: &Sample) {
+        let pid = sample.tgid;
+        // The event that would have told of this process was lost, or it moved into the control group.
+        if self.world.processes.present_image(pid).is_none() {
+            self.world.look_at(pid);
+        }
+        let estimate = self.estimate(sample);
+        let image_id = self.world.processes.image_at(pid, sample.time_ns);
+        image_id.into_iter().for_each(|id| self.world.judge(id));
+        let processes = &self.world.processes;
+        let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
+            // Only samples are lost: whose free this is, nothing is known of either.
+            self.losses.unknown_process += u64::from(sample.event != Event::FREED);
+            self.late.forget(sample);
+            return;
+        };
+        if sample.event == Event::FREED {
+            return self.living.freed(sample, id);
+        }
+        self.living.allocated(sample, id, estimate);
+        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
+        match self.late.take(sample, id, &image.mappings, rule_of) {
+            Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
+            Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
+            Taken::ByKernel => {}
+        }
+        let added = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
+        let since_ns = image.since_ns;
+        if let Some(file) = self.note(added, sample, since_ns) {
+            self.ask_for_table(file, sample.time_ns);
+        }
+    }
+
+    /// What a sample stands for.
+    fn estimate(&self, sample: &Sample) -> Estimate {
+        let source = self.kernel.sources().iter().find(|source| source.gives(sample.event));
+        match source.and_then(|source| source.interval_bytes()) {
+            Some(interval_bytes) => {
+                let estimate = Estimate::of_bytes(sample.weight, interval_bytes);
+                self.probing.as_ref().map_or(estimate, |it| estimate.times(it.weight_at(sample.time_ns)))
+            }
+            None => Estimate::whole(sample.weight),
+        }
+    }
+
+    /// Counts samples that waited for the unwind table of a file. They have asked for it, and do not ask again.
+    pub(super) fn count_late(&mut self, is_last: bool) {
+        let rule_of = |file, offset| self.kernel.rule_of(file, offset);
+        for (it, stack) in self.late.take_ready(rule_of, Instant::now(), is_last) {
+            self.aggregate.add_user_stack(stack);
+            let estimate = self.estimate(&it.sample);
+            let processes = &self.world.processes;
+            let added = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
+            let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
+            self.note(added, &it.sample, since_ns);
+        }
+    }
+
+    /// Gives the file whose table is missing for the sample to be whole.
+    fn note(&mut self, added: Added, sample: &Sample, since_ns: u64) -> Option<FileId> {
+        self.living.attribute(sample, added.key);
+        let walked = added.walked?;
+        self.beginnings.note(added.key.image, since_ns, sample.time_ns, walked.is_complete);
+        walked.missing
+    }
+
+    /// A stack waits for the table of a file: it may have been evicted.
+    fn ask_for_table(&mut self, file: FileId, time_ns: u64) {
+        if self.table_use.asks_again(file, time_ns) {
+            self.world.request_table(file);
+        }
+    }
+}
