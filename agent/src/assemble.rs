@@ -16,6 +16,7 @@ pub use values::index_of as value_index;
 use abi::{event::Event, fault::Fault};
 use profile::{
     BuildId, Frame, FrameHandle, KERNEL_MAPPING, Mapping, MappingHandle, Meta, Profile, StackHandle,
+    Truncation,
 };
 
 use crate::{
@@ -147,6 +148,22 @@ pub fn outcomes(collected: Collected<'_>) -> HashMap<Fault, u64> {
         *outcomes.entry(fault).or_default() += counted.n_samples;
     }
     outcomes
+}
+
+/// Samples whose stacks are whole, and those that are cut short, by reason, most first.
+#[must_use]
+pub fn wholeness(collected: Collected<'_>) -> (u64, Vec<Truncation>) {
+    let mut n_complete = 0;
+    let mut truncated = Vec::new();
+    for (fault, count) in outcomes(collected) {
+        if fault.is_complete() {
+            n_complete += count;
+        } else {
+            truncated.push(Truncation { reason: fault.sentence().to_owned(), count });
+        }
+    }
+    truncated.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    (n_complete, truncated)
 }
 
 /// Samples in whose stacks some frames had no unwind information.

@@ -136,7 +136,8 @@ impl Stacks {
         let run_ns = judged_run(report);
         let began_ns = watch.began_ns();
         let absolute = began_ns.saturating_add(run_ns.start)..began_ns.saturating_add(run_ns.end);
-        let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: false }, None);
+        let mut symbolizer =
+            Symbolizer::new(symbolize::Options { inlines: false, ..Default::default() }, None);
         let growth = assemble::growth(recording.collected(), &absolute, &mut symbolizer, meta);
         if let Some((destination, format)) = &self.output {
             destination.write::<anyhow::Error>(|out| Ok(output::encode(&growth.profile, *format, out)?))?;

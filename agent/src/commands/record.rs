@@ -16,7 +16,7 @@ use std::{
 use abi::counter::Counter;
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use profile::{FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, Truncation, UnwindTables};
+use profile::{FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, UnwindTables};
 
 use crate::{
     args::{Event, RecordArgs, ReportForm},
@@ -105,7 +105,8 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     }
     let debuginfod =
         debuginfod.map(|settings| Debuginfod::new(settings, show_progress(fetching.clone(), stop)));
-    let mut symbolizer = Symbolizer::new(symbolize::Options { inlines: args.inlines }, debuginfod);
+    let mut symbolizer =
+        Symbolizer::new(symbolize::Options { inlines: args.inlines, ..Default::default() }, debuginfod);
     let mut meta = meta(&recording, description);
     meta.comments.extend(no_cache);
     let collected = recording.collected();
@@ -232,21 +233,9 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         }
     }
 
-    let mut stacks_complete = 0;
-    let mut truncated = Vec::new();
-    for (fault, count) in assemble::outcomes(recording.collected()) {
-        if fault.is_complete() {
-            stacks_complete += count;
-        } else {
-            truncated.push(Truncation { reason: fault.sentence().to_owned(), count });
-        }
-    }
-    truncated.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    let (stacks_complete, truncated) = assemble::wholeness(recording.collected());
 
-    let frequency_hz = match recording.source {
-        Source::Cpu { frequency_hz } => frequency_hz,
-        Source::Resident { .. } | Source::Alloc { .. } => 0,
-    };
+    let frequency_hz = recording.source.frequency_hz();
     Meta {
         start_unix_ns: recording.start_unix_ns,
         duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),

@@ -61,6 +61,15 @@ impl Source {
         matches!(self, Self::Alloc { live_heap: true, .. })
     }
 
+    /// Samples a second on each CPU; 0 where samples do not fall due by time.
+    #[must_use]
+    pub const fn frequency_hz(self) -> u64 {
+        match self {
+            Self::Cpu { frequency_hz } => frequency_hz,
+            Self::Resident { .. } | Self::Alloc { .. } => 0,
+        }
+    }
+
     /// Whether allocators are probed, and if so, whether allocations are followed.
     #[must_use]
     pub const fn probes_for_live_heap(self) -> Option<bool> {

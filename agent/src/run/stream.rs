@@ -111,6 +111,28 @@ impl Stream {
         Ok(window)
     }
 
+    /// What each source is attached to, in words.
+    #[must_use]
+    pub fn attachments(&self) -> Vec<String> {
+        let sources = self.session.costs().into_iter().map(|(source, _)| source);
+        let attachment = |(source, clock): (Source, &Clock)| match source {
+            Source::Cpu { frequency_hz } => format!("{} at {frequency_hz} Hz on every CPU", clock.name()),
+            Source::Resident { interval_bytes } => {
+                format!("tracepoint kmem:rss_stat, every {interval_bytes} bytes")
+            }
+            Source::Alloc { interval_bytes, .. } => {
+                format!("allocators of each target, every {interval_bytes} bytes")
+            }
+        };
+        sources.zip(&self.clocks).map(attachment).collect()
+    }
+
+    /// Samples so far.
+    #[must_use]
+    pub fn n_samples(&self) -> u64 {
+        self.session.n_samples()
+    }
+
     /// Whether there is so much that will not be used again that another stream should take its place.
     #[must_use]
     pub fn is_worn(&self) -> bool {

@@ -51,23 +51,26 @@ pub fn of_profile(
     })
 }
 
-/// Metrics as a batch: of `host`, seen from `start_unix_ns` to `end_unix_ns`.
+/// Metrics as a batch, of all who have some: of `host`, seen from `start_unix_ns` to `end_unix_ns`.
 #[must_use]
 pub fn of_metrics(
-    metrics: &[Metric],
-    labels: &Labels,
+    groups: &[(Labels, Vec<Metric>)],
     host: &str,
     key: Key,
     (start_unix_ns, end_unix_ns): (u64, u64),
 ) -> Batch {
-    let resource = labels.clone().with(KEY_ATTRIBUTE, key.to_string());
-    let content = otlp_metrics::message(metrics, &resource, host).encode_to_vec();
+    let mut content = Vec::new();
+    for (labels, metrics) in groups {
+        let resource = labels.clone().with(KEY_ATTRIBUTE, key.to_string());
+        // Messages one after another are one message with the resources of all (protobuf: repeated fields are joined).
+        content.extend(otlp_metrics::message(metrics, &resource, host).encode_to_vec());
+    }
     Batch {
         key,
         signal: Signal::Metrics,
         start_unix_ns,
         end_unix_ns,
-        labels: labels.clone(),
+        labels: groups.first().map(|(labels, _)| labels.clone()).unwrap_or_default(),
         parts: vec![(Form::Otlp, content)],
     }
 }

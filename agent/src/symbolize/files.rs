@@ -73,6 +73,10 @@ impl FileCache {
         symbols.frames(object, file_offsets)
     }
 
+    pub(super) fn close(&mut self) {
+        self.entries.clear();
+    }
+
     fn shrink(&mut self) {
         while self.entries.len() > 1 && (self.entries.len() > MAX_FILES || self.kept_bytes() > MAX_KEPT_BYTES)
         {

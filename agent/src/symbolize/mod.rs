@@ -12,6 +12,7 @@ mod kernel;
 mod mini_debug;
 mod names;
 mod perf_map;
+mod remembered;
 mod snapshot;
 pub(crate) mod stripped;
 mod user;
@@ -24,6 +25,7 @@ pub use debug_link::CheckBudget;
 use files::FileCache;
 use kernel::KernelSymbols;
 use perf_map::PerfMapCache;
+use remembered::Remembered;
 
 /// What to look for beyond names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Options {
     /// Also report inlined functions and source lines, from debug information where there is any. Costs memory
     /// and time in proportion to the debug information.
     pub inlines: bool,
+    /// Names of frames that are remembered once they were asked for: for who asks again and again.
+    pub n_remembered: usize,
 }
 
 /// A place in source code.
@@ -150,6 +154,7 @@ pub struct Symbolizer {
     files: FileCache,
     kernel: KernelSymbols,
     perf_maps: PerfMapCache,
+    remembered: Remembered,
 }
 
 impl Symbolizer {
@@ -159,13 +164,34 @@ impl Symbolizer {
             files: FileCache::new(options, debuginfod),
             kernel: KernelSymbols::default(),
             perf_maps: PerfMapCache::default(),
+            remembered: Remembered::new(options.n_remembered),
         }
     }
 
     /// Names instructions of one file by their file offsets, one answer each, in their order. Return addresses
     /// are to be given minus one. Give all offsets of a file at once: only a few files are kept open.
     pub fn file_frames(&mut self, file: &ObjectFile, file_offsets: &[u64]) -> Vec<Resolved> {
-        self.files.frames(file, file_offsets)
+        let files = &mut self.files;
+        self.remembered.frames(file.identity, file_offsets, |asked| files.frames(file, asked))
+    }
+
+    /// Lets go of tables of files and of symbol maps; names that are remembered stay.
+    pub fn rest(&mut self) {
+        self.files.close();
+        self.perf_maps = PerfMapCache::default();
+    }
+
+    /// Forgets everything: what is named differently now, such as modules of the kernel, has its new names then.
+    pub fn forget(&mut self) {
+        self.rest();
+        self.remembered.clear();
+        self.kernel = KernelSymbols::default();
+    }
+
+    /// How many frames of files were remembered, and how many had to be looked up.
+    #[must_use]
+    pub fn remembered(&self) -> (u64, u64) {
+        (self.remembered.n_hits, self.remembered.n_misses)
     }
 
     /// Who was asked for debug information, if anyone.

@@ -74,7 +74,8 @@ impl Programs {
     }
 
     fn symbols(&self, object: &ObjectFile, inlines: bool) -> FileSymbols {
-        FileSymbols::read(object, Options { inlines }, &mut CheckBudget::default()).expect("reads")
+        FileSymbols::read(object, Options { inlines, ..Default::default() }, &mut CheckBudget::default())
+            .expect("reads")
     }
 
     /// File offsets of the instructions' bytes of a function, the first left out.
@@ -352,7 +353,7 @@ proptest! {
         let mut damaged = tempfile::NamedTempFile::new().expect("temporary file");
         std::io::Write::write_all(&mut damaged, &bytes).expect("writes");
         let object = ObjectFile::open(damaged.path()).expect("opens");
-        let mut cache = super::super::files::FileCache::new(Options { inlines }, None);
+        let mut cache = super::super::files::FileCache::new(Options { inlines, ..Default::default() }, None);
         let frames = cache.frames(&object, &offsets);
         prop_assert_eq!(frames.len(), offsets.len());
     }
