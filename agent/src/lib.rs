@@ -11,6 +11,7 @@ pub mod args;
 pub mod assemble;
 pub mod clock;
 pub mod commands;
+pub mod daemon;
 pub mod debuginfod;
 pub mod decode;
 pub mod estimate;
