@@ -1,8 +1,10 @@
-//! How a quantity moves: bounded [`History`], a line with the confidence of its [`Fit`], a [`Trend`], and the
-//! [`Verdict`] on whether memory leaks. Points go in, values come out; where they were read is another's business.
+//! How a quantity moves: a bounded [`History`], or the [`Recent`] past alone, a line with the confidence of its [`Fit`],
+//! a [`Trend`], and the [`Verdict`] on whether memory leaks. Points go in, values come out; where they were read is
+//! another's business.
 
 mod fit;
 mod history;
+mod recent;
 mod runs;
 mod verdict;
 mod wording;
@@ -14,6 +16,7 @@ mod tests;
 
 pub use fit::{Fit, fit};
 pub use history::History;
+pub use recent::Recent;
 pub use verdict::{MIN_POINTS, Pattern, Verdict, VerdictKind, judge};
 pub use wording::{clock_text, rate_text};
 

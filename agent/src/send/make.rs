@@ -51,26 +51,32 @@ pub fn of_profile(
     })
 }
 
-/// Metrics as a batch, of all who have some: of `host`, seen from `start_unix_ns` to `end_unix_ns`.
+/// Metrics as a batch: of `host`, seen from `start_unix_ns` to `end_unix_ns`.
 #[must_use]
-pub fn of_metrics(
-    groups: &[(Labels, Vec<Metric>)],
+pub fn of_metrics(metrics: &[Metric], labels: &Labels, host: &str, key: Key, times: (u64, u64)) -> Batch {
+    Batch { labels: labels.clone(), ..of_many_metrics([(labels, metrics)], host, key, times) }
+}
+
+/// Metrics of many resources as one batch, which has no labels of its own.
+#[must_use]
+pub fn of_many_metrics<'a>(
+    resources: impl IntoIterator<Item = (&'a Labels, &'a [Metric])>,
     host: &str,
     key: Key,
     (start_unix_ns, end_unix_ns): (u64, u64),
 ) -> Batch {
-    let mut content = Vec::new();
-    for (labels, metrics) in groups {
-        let resource = labels.clone().with(KEY_ATTRIBUTE, key.to_string());
-        // Messages one after another are one message with the resources of all (protobuf: repeated fields are joined).
-        content.extend(otlp_metrics::message(metrics, &resource, host).encode_to_vec());
-    }
+    let keyed: Vec<(Labels, &[Metric])> = resources
+        .into_iter()
+        .map(|(labels, metrics)| (labels.clone().with(KEY_ATTRIBUTE, key.to_string()), metrics))
+        .collect();
+    let resources = keyed.iter().map(|(labels, metrics)| (labels, *metrics));
+    let content = otlp_metrics::message(resources, host).encode_to_vec();
     Batch {
         key,
         signal: Signal::Metrics,
         start_unix_ns,
         end_unix_ns,
-        labels: groups.first().map(|(labels, _)| labels.clone()).unwrap_or_default(),
+        labels: Labels::default(),
         parts: vec![(Form::Otlp, content)],
     }
 }

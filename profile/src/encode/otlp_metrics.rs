@@ -66,16 +66,22 @@ pub enum Number {
     Float(f64),
 }
 
-/// Metrics of one resource as the message that is sent. A metric without a value is left out.
-pub fn message(metrics: &[Metric], attributes: &Labels, host: &str) -> ExportMetricsServiceRequest {
-    let metrics = metrics.iter().filter(|metric| !metric.points.is_empty()).map(metric).collect();
-    let scope_metrics = ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() };
-    let resource_metrics = ResourceMetrics {
-        resource: Some(resource(attributes, host)),
-        scope_metrics: vec![scope_metrics],
-        ..ResourceMetrics::default()
+/// Metrics as the message that is sent, with the attributes of the resources that they are of. A metric without a value
+/// is left out.
+pub fn message<'a>(
+    resources: impl IntoIterator<Item = (&'a Labels, &'a [Metric])>,
+    host: &str,
+) -> ExportMetricsServiceRequest {
+    let resource_metrics = |(attributes, metrics): (&Labels, &[Metric])| {
+        let metrics = metrics.iter().filter(|metric| !metric.points.is_empty()).map(metric).collect();
+        let scope_metrics = ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() };
+        ResourceMetrics {
+            resource: Some(resource(attributes, host)),
+            scope_metrics: vec![scope_metrics],
+            ..ResourceMetrics::default()
+        }
     };
-    ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] }
+    ExportMetricsServiceRequest { resource_metrics: resources.into_iter().map(resource_metrics).collect() }
 }
 
 fn metric(metric: &Metric) -> OtlpMetric {

@@ -81,7 +81,7 @@ impl History {
     }
 }
 
-fn merged(a: Point, b: Point) -> Point {
+pub(super) fn merged(a: Point, b: Point) -> Point {
     Point {
         time_ns: b.time_ns,
         bytes: b.bytes,

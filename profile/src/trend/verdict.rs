@@ -96,6 +96,19 @@ pub struct Verdict {
     pub reasons: Vec<String>,
 }
 
+impl Verdict {
+    /// The rate of a growth that goes on; 0 if it has ended, or never was.
+    #[must_use]
+    pub fn rate_ahead_bytes_per_second(&self) -> f64 {
+        match self.pattern {
+            Pattern::Growing | Pattern::SlowGrowth | Pattern::JustBegan => {
+                self.rate_bytes_per_second.max(0.0)
+            }
+            _ => 0.0,
+        }
+    }
+}
+
 /// Judges the points of one quantity, in the order of their times. `limit_bytes` is what the process may have.
 #[must_use]
 pub fn judge(points: &[Point], limit_bytes: Option<u64>) -> Verdict {

@@ -177,7 +177,7 @@ fn metrics_have_their_unit_kind_and_values_and_one_without_values_is_left_out() 
         metric("spooled", MetricKind::UpDownCounter { since_unix_ns: 3 }, vec![point(Number::Integer(-1))]),
         metric("none", MetricKind::Gauge, Vec::new()),
     ];
-    let message = encode::otlp_metrics::message(&metrics, &Labels::default(), "edge-1");
+    let message = encode::otlp_metrics::message([(&Labels::default(), metrics.as_slice())], "edge-1");
     crate::golden::check("otlp/metrics.txt", &format!("{message:#?}\n"))
 }
 

@@ -285,7 +285,8 @@ fn the_metrics_of_a_watch_are_the_last_readings_and_the_verdict_of_its_report() 
         ("brazier.memory.usage{field=resident} By".to_owned(), mib(94)),
         ("brazier.memory.usage{field=anonymous_and_swap} By".to_owned(), mib(82)),
         ("brazier.memory.growth{} By/s".to_owned(), Number::Float(report.verdict.rate_bytes_per_second)),
-        ("brazier.memory.verdict{verdict=leak,pattern=growing} 1".to_owned(), Number::Integer(1)),
+        ("brazier.memory.verdict{verdict=leak,pattern=growing} 1".to_owned(), Number::Integer(2)),
+        ("brazier.memory.processes{} {process}".to_owned(), Number::Integer(2)),
         (format!("brazier.memory.limit{limit} By"), mib(512)),
         (format!("brazier.memory.limit.used{limit} By"), mib(128)),
         (format!("brazier.memory.limit.time_left{limit} s"), Number::Float(384.0)),
@@ -294,6 +295,12 @@ fn the_metrics_of_a_watch_are_the_last_readings_and_the_verdict_of_its_report() 
     for (name, value) in expected {
         assert_eq!(found.get(&name), Some(&value), "{name}: {found:#?}");
     }
+    let bound = |name: &str| match found.get(&format!("brazier.memory.growth.{name}{{}} By/s")) {
+        Some(Number::Float(rate)) => *rate,
+        other => panic!("{name}: {other:?} in {found:#?}"),
+    };
+    let rate = report.verdict.rate_bytes_per_second;
+    assert!(bound("low") <= rate && rate <= bound("high"), "{rate}: {found:#?}");
     // The one that ended has none.
     assert_eq!(found.keys().filter(|name| name.starts_with("process.memory")).count(), 2, "{found:#?}");
     Ok(())
