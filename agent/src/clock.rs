@@ -21,8 +21,18 @@ pub fn unix_ns() -> u64 {
 /// Nanoseconds of CPU time that this process has used, in user mode and in the kernel.
 #[must_use]
 pub fn process_cpu_ns() -> u64 {
+    cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// The same of the calling thread.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    cpu_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn cpu_ns(clock: libc::clockid_t) -> u64 {
     let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes one timespec of ours. It cannot fail for this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut used) };
+    // SAFETY: writes one timespec of ours. It cannot fail for these clocks.
+    unsafe { libc::clock_gettime(clock, &raw mut used) };
     used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
 }

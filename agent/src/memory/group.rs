@@ -1,17 +1,13 @@
 //! The control group of the watched, and the limit that will be met first.
 
-use profile::{
-    memory::{ControlGroupReport, LimitReport, Series, time_to_limit_s},
-    trend::History,
-};
+use profile::memory::{ControlGroupReport, LimitReport, Series, time_to_limit_s};
 
-use super::watch::HISTORY_POINTS;
-use crate::procfs::memory_group::{self, MemoryGroup, Version};
+use crate::procfs::memory_group::{self, MemoryGroup, Mounts, Version};
 
-/// What is followed of the group of one process.
+/// The group of one process, once it was found.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     group: Option<MemoryGroup>,
-    usage: History,
 }
 
 /// A limit, and how much of it is used.
@@ -26,23 +22,18 @@ pub struct Headroom {
 }
 
 impl Group {
-    pub(super) fn new() -> Self {
-        Self { group: None, usage: History::new(HISTORY_POINTS) }
+    /// Looks where a process is now: service managers move what they have started. Whether that is another group.
+    pub(super) fn look(&mut self, pid: u32, mounts: &Mounts) -> bool {
+        let group = MemoryGroup::of_process(pid, mounts).ok().flatten();
+        let is_another = group.is_some() && group != self.group;
+        if is_another {
+            self.group = group;
+        }
+        is_another
     }
 
-    /// Looks where a process is now: service managers move what they have started. The usage of another group is
-    /// another series.
-    pub(super) fn look(&mut self, pid: u32) {
-        let group = MemoryGroup::of_process(pid).ok().flatten();
-        if group.is_some() && group != self.group {
-            *self = Self { group, usage: History::new(HISTORY_POINTS) };
-        }
-    }
-
-    pub(super) fn read(&mut self, time_ns: u64) {
-        if let Some(bytes) = self.group.as_ref().and_then(MemoryGroup::usage_bytes) {
-            self.usage.push(time_ns, bytes);
-        }
+    pub(super) fn usage_bytes(&self) -> Option<u64> {
+        self.group.as_ref().and_then(MemoryGroup::usage_bytes)
     }
 
     /// The limit of the group, or else the memory of the host.
@@ -62,7 +53,11 @@ impl Group {
         })
     }
 
-    pub(super) fn report(&self, limit: Option<&Headroom>) -> Option<ControlGroupReport> {
+    pub(super) fn report(
+        &self,
+        usage: Option<Series>,
+        limit: Option<&Headroom>,
+    ) -> Option<ControlGroupReport> {
         let group = self.group.as_ref()?;
         Some(ControlGroupReport {
             path: group.path.display().to_string(),
@@ -70,7 +65,7 @@ impl Group {
                 Version::V1 => 1,
                 Version::V2 => 2,
             },
-            usage: Series::of(&self.usage),
+            usage,
             limit_bytes: limit.filter(|it| it.source.starts_with("control group")).map(|it| it.limit_bytes),
         })
     }

@@ -43,7 +43,7 @@ pub fn report(watch: &Watch, options: &Options, snapshots: Vec<String>) -> Memor
         began_with_growth: Vec::new(),
         growth: None,
         limit: watch.headroom.as_ref().map(|it| it.report(rate_bytes_per_second)),
-        control_group: watch.group.report(watch.headroom.as_ref()),
+        control_group: watch.group.report(Series::of(&watch.group_usage), watch.headroom.as_ref()),
         tree,
         processes: processes(watch, limit_bytes),
         n_processes_left_out: watch.tree.n_left_out.saturating_add(watch.tree.n_unread),

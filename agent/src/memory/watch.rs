@@ -10,13 +10,14 @@ use profile::{
 use super::{
     budget::Budget,
     group::{Group, Headroom},
+    pace::Pace,
     snapshot,
     tree::{Tree, TreeError},
 };
-use crate::clock;
+use crate::{clock, procfs::memory_group::Mounts};
 
 /// Points kept of each quantity of the tree: 32 KiB. A day at one reading a second is kept at 128 s a point.
-pub(super) const HISTORY_POINTS: usize = 1024;
+const HISTORY_POINTS: usize = 1024;
 /// How long a signal may wait.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -75,6 +76,7 @@ pub struct Watch {
     pub(super) tree: Tree,
     pub(super) series: BTreeMap<Field, History>,
     pub(super) group: Group,
+    pub(super) group_usage: History,
     pub(super) headroom: Option<Headroom>,
     pub(super) rollups: Budget,
     /// Of CLOCK_MONOTONIC.
@@ -104,7 +106,8 @@ pub fn watch(
     let mut watch = Watch {
         tree,
         series: BTreeMap::new(),
-        group: Group::new(),
+        group: Group::default(),
+        group_usage: History::new(HISTORY_POINTS),
         headroom: None,
         rollups: Budget::default(),
         began_ns,
@@ -118,7 +121,7 @@ pub fn watch(
     let interval_ns = nanos(options.interval);
     let end_ns = options.duration.map(|duration| began_ns.saturating_add(nanos(duration)));
     let take = |watch: &Watch, label: &str| snapshot::take(&watch.tree, label, options);
-    let mut due_ns = began_ns;
+    let mut pace = Pace::new(began_ns, interval_ns);
     watch.end = 'watching: loop {
         if !watch.read(clock::monotonic_ns().saturating_sub(began_ns))? {
             break End::TargetsEnded;
@@ -130,11 +133,7 @@ pub fn watch(
         }
         watch.show(&mut saw, clock::monotonic_ns().saturating_sub(began_ns));
 
-        due_ns = due_ns.saturating_add(interval_ns);
-        let now_ns = clock::monotonic_ns();
-        let n_late = now_ns.saturating_sub(due_ns) / interval_ns.max(1);
-        watch.n_missed = watch.n_missed.saturating_add(n_late);
-        due_ns = due_ns.saturating_add(n_late.saturating_mul(interval_ns));
+        watch.n_missed = watch.n_missed.saturating_add(pace.step(clock::monotonic_ns()));
         loop {
             let Stop { is_asked, snapshot } = asked();
             if let Some(label) = snapshot {
@@ -147,7 +146,7 @@ pub fn watch(
             if end_ns.is_some_and(|end_ns| now_ns >= end_ns) {
                 break 'watching End::Elapsed;
             }
-            let wake_ns = end_ns.map_or(due_ns, |end_ns| end_ns.min(due_ns));
+            let wake_ns = end_ns.map_or(pace.due_ns(), |end_ns| end_ns.min(pace.due_ns()));
             if now_ns >= wake_ns {
                 break;
             }
@@ -181,7 +180,11 @@ impl Watch {
         if is_rollup_due {
             self.tree.read_rollups();
             if let Some(process) = self.tree.live().next() {
-                self.group.look(process.pid);
+                let mounts = Mounts::read().unwrap_or_default();
+                if self.group.look(process.pid, &mounts) {
+                    // The usage of another group is another series.
+                    self.group_usage = History::new(HISTORY_POINTS);
+                }
             }
             self.headroom = self.group.headroom().or(self.headroom.take());
             self.rollups.spend(began_ns, clock::monotonic_ns());
@@ -198,7 +201,9 @@ impl Watch {
                 history.push(time_ns, bytes);
             }
         }
-        self.group.read(time_ns);
+        if let Some(bytes) = self.group.usage_bytes() {
+            self.group_usage.push(time_ns, bytes);
+        }
         self.n_readings += 1;
         Ok(true)
     }

@@ -21,6 +21,26 @@ pub enum Version {
     V2,
 }
 
+/// Where hierarchies are mounted.
+#[derive(Clone, Debug, Default)]
+pub struct Mounts {
+    text: Vec<u8>,
+}
+
+impl Mounts {
+    /// Reads them. A host of containers has a mount table of megabytes, and few lines of it are of hierarchies.
+    ///
+    /// # Errors
+    /// If /proc cannot be read.
+    pub fn read() -> io::Result<Self> {
+        let all = super::read_at_most("/proc/self/mountinfo", super::cgroup::MAX_MOUNTINFO_BYTES)?;
+        let is_hierarchy = |line: &&[u8]| {
+            [Version::V1, Version::V2].into_iter().any(|version| parse_mount(line, version).is_some())
+        };
+        Ok(Self { text: lines(&all).filter(is_hierarchy).collect::<Vec<_>>().join(&b'\n') })
+    }
+}
+
 /// The memory controller's group of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryGroup {
@@ -61,10 +81,9 @@ impl MemoryGroup {
     ///
     /// # Errors
     /// If /proc cannot be read.
-    pub fn of_process(pid: u32) -> io::Result<Option<Self>> {
+    pub fn of_process(pid: u32, mounts: &Mounts) -> io::Result<Option<Self>> {
         let groups = super::read_small(&format!("/proc/{pid}/cgroup"))?;
-        let mounts = super::read_at_most("/proc/self/mountinfo", super::cgroup::MAX_MOUNTINFO_BYTES)?;
-        Ok(find(&groups, &mounts))
+        Ok(find(&groups, &mounts.text))
     }
 
     /// What is charged to it; none for the root of version 2, which does not count.
