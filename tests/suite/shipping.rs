@@ -112,7 +112,7 @@ fn both_protocols_deliver_the_same_totals_once_after_the_receiver_asked_to_come_
     let profile_key = shipper.ship(profile_batch(&mut keys)?)?;
     let figures = shipper.figures().metrics(1, 2);
     let metrics_key =
-        shipper.ship(make::of_metrics(&[(labels(), figures)], "edge-1", keys.next_key(), (1, 2)))?;
+        shipper.ship(make::of_metrics(&figures, &labels(), "edge-1", keys.next_key(), (1, 2)))?;
     let left = shipper.flush(PATIENCE);
     let requests = receiver.requests()?;
     ensure!(left.is_empty(), "{left:?} {:?} {}", shipper.figures(), receiver.messages()?);

@@ -24,7 +24,7 @@ use crate::{
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
     kernel::{self, Source, probe},
-    procfs::cgroup,
+    procfs::{self, cgroup},
     run::{self, Command, Options, Recording, Targets, shell_code},
     send::file::Destination,
     symbolize::{self, Symbolizer},
@@ -239,7 +239,7 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
     Meta {
         start_unix_ns: recording.start_unix_ns,
         duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),
-        host: host_name(),
+        host: procfs::host_name(),
         command,
         event: recording.clock.name().to_owned(),
         frequency_hz,
@@ -303,11 +303,6 @@ fn unwind_tables(recording: &Recording) -> UnwindTables {
         cache_files_damaged: cache.n_damaged,
         tables_not_cached: cache.n_unsaved,
     }
-}
-
-pub(super) fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".into(), |name| name.trim().into())
 }
 
 /// Says what was found, where it cannot get into the profile's way.

@@ -68,6 +68,7 @@ enum Job {
 pub(super) struct Input {
     jobs: SyncSender<Job>,
     n_given: Arc<AtomicU64>,
+    made: Arc<Mutex<Made>>,
 }
 
 impl Input {
@@ -78,6 +79,12 @@ impl Input {
             // It is there for as long as the assembler is, and that ends after all others.
             let _ = self.jobs.send(Job::Window(window));
         }
+    }
+
+    /// Windows that were handed in and are not made yet.
+    pub(super) fn n_waiting(&self) -> u64 {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        self.n_given.load(Ordering::Relaxed).saturating_sub(made.n_windows)
     }
 }
 
@@ -92,8 +99,9 @@ impl Assembler {
     /// Begins to wait for windows. `labels` stand on every profile, whatever the group.
     pub(super) fn start(host: String, labels: Labels, shipper: Arc<Shipper>, keys: Keys, made: Made) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel(MAX_WAITING + 1);
-        let input = Input { jobs, n_given: Arc::new(AtomicU64::new(made.n_windows)) };
+        let n_given = Arc::new(AtomicU64::new(made.n_windows));
         let made = Arc::new(Mutex::new(made));
+        let input = Input { jobs, n_given, made: Arc::clone(&made) };
         let work = Work { host, labels, shipper, keys, made: Arc::clone(&made) };
         let thread = std::thread::Builder::new().name("brazier-names".into()).spawn(move || work.run(&queue))?;
         Ok(Self { input, made, thread })
@@ -101,12 +109,7 @@ impl Assembler {
 
     /// Whether there is room for another round of windows.
     pub(super) fn has_room(&self) -> bool {
-        self.n_waiting() < MAX_WAITING as u64 / 2
-    }
-
-    /// Windows that were handed in and are not made yet.
-    pub(super) fn n_waiting(&self) -> u64 {
-        self.input.n_given.load(Ordering::Relaxed).saturating_sub(self.made().n_windows)
+        self.input.n_waiting() < MAX_WAITING as u64 / 2
     }
 
     /// Where windows are handed in.

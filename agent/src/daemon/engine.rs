@@ -48,12 +48,25 @@ pub(super) struct Shared {
     /// What the daemon knows of itself.
     pub(super) board: Arc<Board>,
     groups: Mutex<Arc<Groups>>,
+    /// How many reloads were answered, and what the last one was refused for.
+    reloads: Mutex<(u64, Option<String>)>,
 }
 
 impl Shared {
     /// The processes that were followed then.
     pub(super) fn groups(&self) -> Arc<Groups> {
         Arc::clone(&self.groups.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many reloads were answered, and what the last one was refused for, if it was.
+    pub(super) fn reloads(&self) -> (u64, Option<String>) {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells whoever asked for a reload what came of it.
+    pub(super) fn answer_reload(&self, refusal: Option<String>) {
+        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        *reloads = (reloads.0 + 1, refusal);
     }
 
     pub(super) fn tell(&self, figures: Figures, groups: Groups) {
@@ -129,6 +142,23 @@ impl State {
 }
 
 impl Engine {
+    /// Attaches everything, unless the kill switch is on.
+    ///
+    /// # Errors
+    /// If something cannot be attached.
+    pub(super) fn begin(&mut self) -> Result<(), crate::run::RunError> {
+        self.state.is_killed = self.is_kill_switch_on();
+        if self.state.is_killed {
+            warn!("the kill switch is on: nothing is attached until its file is gone");
+            return Ok(());
+        }
+        self.streams.start(self.governor.rate_hz())
+    }
+
+    fn is_kill_switch_on(&self) -> bool {
+        self.rules.kill_switch.as_ref().is_some_and(|path| path.exists())
+    }
+
     /// Runs until it is asked for something that it cannot do. `told` is called once a second, with what was counted.
     pub(super) fn run(&mut self, mut told: impl FnMut(&Self, &Tally)) -> Ended {
         loop {
@@ -172,7 +202,7 @@ impl Engine {
     }
 
     fn obey_kill_switch(&mut self) {
-        let is_on = self.rules.kill_switch.as_ref().is_some_and(|path| path.exists());
+        let is_on = self.is_kill_switch_on();
         if is_on && !self.state.is_killed {
             self.detach();
             warn!("the kill switch is on: nothing is attached until its file is gone");

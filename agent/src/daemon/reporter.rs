@@ -126,7 +126,12 @@ impl Work {
             return;
         }
         let times = (self.shipped_unix_ns, now_unix_ns);
-        let batch = make::of_metrics(&groups, &self.settings.host, self.keys.next_key(), times);
+        let batch = make::of_many_metrics(
+            groups.iter().map(|(labels, metrics)| (labels, metrics.as_slice())),
+            &self.settings.host,
+            self.keys.next_key(),
+            times,
+        );
         self.shipped_unix_ns = now_unix_ns;
         let error = self.shipper.ship(batch).err().map(|error| super::causes(&error));
         if error.is_some() && error != self.error {

@@ -28,3 +28,10 @@ fn read_at_most(path: &str, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     std::fs::File::open(path)?.take(max_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+/// The name of this host.
+#[must_use]
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".into(), |name| name.trim().into())
+}

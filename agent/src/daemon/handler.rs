@@ -1,0 +1,74 @@
+//! What the daemon does when it is asked through its socket.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    capture::Capturing,
+    control::{Capture, Captured, Handler, Progress, Refusal, RefusalKind},
+    engine::Shared,
+    status::Status,
+};
+use crate::{clock, send::shipper::Shipper};
+
+/// How long whoever asks waits for the loop, which turns ten times a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
+
+/// All that it takes.
+pub(super) struct Handling {
+    pub(super) capturing: Capturing,
+    pub(super) shared: Arc<Shared>,
+    pub(super) shipper: Arc<Shipper>,
+}
+
+impl Handler for Handling {
+    fn capture(
+        &self,
+        capture: &Capture,
+        progress: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Captured, Refusal> {
+        self.capturing.capture(capture, progress)
+    }
+
+    fn status(&self) -> Result<Value, Refusal> {
+        let not_yet = || Refusal::new(RefusalKind::Busy, "the daemon has just begun: ask again in a second");
+        let view = self.shared.board.view(clock::monotonic_ns()).ok_or_else(not_yet)?;
+        let status = serde_json::to_value(Status::new(&view));
+        status.map_err(|error| Refusal::new(RefusalKind::Failed, error.to_string()))
+    }
+
+    fn reload(&self) -> Result<Value, Refusal> {
+        let (n_before, _) = self.shared.reloads();
+        self.shared.reload.store(true, Ordering::Relaxed);
+        wait_for(|| self.shared.reloads().0 != n_before)?;
+        match self.shared.reloads().1 {
+            Some(reason) => Err(Refusal::new(RefusalKind::Failed, reason)),
+            None => Ok(json!({"reloaded": true})),
+        }
+    }
+
+    fn flush(&self) -> Result<Value, Refusal> {
+        let asked = self.shared.cut.fetch_add(1, Ordering::AcqRel) + 1;
+        wait_for(|| self.shared.n_cut.load(Ordering::Acquire) >= asked)?;
+        wait_for(|| self.capturing.input.n_waiting() == 0)?;
+        let left = self.shipper.flush(PATIENCE);
+        Ok(json!({"waiting": left}))
+    }
+}
+
+fn wait_for(is_done: impl Fn() -> bool) -> Result<(), Refusal> {
+    let began = Instant::now();
+    while !is_done() {
+        if began.elapsed() >= PATIENCE {
+            return Err(Refusal::new(RefusalKind::Busy, "the daemon is busy: ask again later"));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
