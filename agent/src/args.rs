@@ -213,6 +213,12 @@ pub struct DoctorArgs {
     /// Form of the findings
     #[arg(long, value_enum, default_value_t = DoctorForm::Text)]
     pub format: DoctorForm,
+    /// Give up what the daemon gives up after its start, then look: what must still work, and what must not
+    #[arg(long)]
+    pub daemon: bool,
+    /// Directory that the limited process may write; may be given more than once [default: those of the Debian package]
+    #[arg(long, value_name = "DIR", requires = "daemon")]
+    pub writable: Vec<PathBuf>,
 }
 
 /// Form of the doctor's findings.

@@ -21,6 +21,7 @@ pub mod late_walk;
 pub mod memory;
 pub mod object;
 pub mod private_dir;
+pub mod privileges;
 pub mod process;
 pub mod procfs;
 pub mod run;

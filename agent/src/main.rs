@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         args::Subcommands::Unwind(unwind) => commands::unwind::run(&mut io::stdout().lock(), &unwind),
         args::Subcommands::Doctor(doctor) => {
             let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            commands::doctor::run(&mut io::stdout(), doctor.format, colour).map(|is_able| u8::from(!is_able))
+            commands::doctor::run(&mut io::stdout(), &doctor, colour).map(|is_able| u8::from(!is_able))
         }
     };
     match result {

@@ -1,11 +1,13 @@
 //! `agent doctor`: what this host allows, what is missing, and the command that mends it.
 
+mod limited;
+
 use std::io::Write;
 
 use serde::Serialize;
 
 use crate::{
-    args::DoctorForm,
+    args::{DoctorArgs, DoctorForm},
     kernel::probe::{self, Check, Group, Outcome, names},
 };
 
@@ -15,13 +17,14 @@ const RED: &str = "\x1b[31m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
 
-/// Looks at this host and tells what it found; gives whether all that is required is there.
+/// Looks at this host and tells what it found; gives whether all that is required is there. With `--daemon` it gives up
+/// what the daemon gives up, for good, and looks then.
 ///
 /// # Errors
-/// If `out` cannot be written.
-pub fn run(out: &mut impl Write, form: DoctorForm, colour: bool) -> anyhow::Result<bool> {
-    let checks = probe::checks();
-    let rendered = match form {
+/// If `out` cannot be written, or the limits of the daemon cannot be set.
+pub fn run(out: &mut impl Write, args: &DoctorArgs, colour: bool) -> anyhow::Result<bool> {
+    let checks = if args.daemon { limited::checks(&args.writable)? } else { probe::checks() };
+    let rendered = match args.format {
         DoctorForm::Text => text(&checks, colour),
         DoctorForm::Json => json(&checks)?,
     };
@@ -92,6 +95,7 @@ const fn heading(group: Group) -> &'static str {
         Group::Host => "Host",
         Group::Privileges => "Privileges",
         Group::EventSources => "Event sources",
+        Group::Daemon => "Limited as the daemon is",
     }
 }
 
@@ -141,6 +145,7 @@ fn entry(check: &Check) -> Entry<'_> {
         Group::Host => "host",
         Group::Privileges => "privileges",
         Group::EventSources => "event_sources",
+        Group::Daemon => "daemon",
     };
     let (outcome, found, remedy, is_required) = match &check.outcome {
         Outcome::Ok { found } => ("ok", found, None, None),
@@ -271,7 +276,8 @@ mod tests {
     #[test]
     fn this_host_is_told_and_every_ability_rests_on_real_checks() {
         let mut out = Vec::new();
-        let has_requirements = run(&mut out, DoctorForm::Json, false).expect("runs");
+        let args = DoctorArgs { format: DoctorForm::Json, daemon: false, writable: Vec::new() };
+        let has_requirements = run(&mut out, &args, false).expect("runs");
         let told: Vec<serde_json::Value> = serde_json::from_slice(&out).expect("json");
         let n_required_missing = told.iter().filter(|check| check["is_required"] == true).count();
         assert_eq!(has_requirements, n_required_missing == 0, "{told:#?}");

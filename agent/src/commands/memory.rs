@@ -19,7 +19,7 @@ use profile::{
 use super::{
     memory_live::Live,
     memory_stacks::Stacks,
-    record::{PIPED_WIDTH, host_name, stop_on_signals, terminal_width},
+    record::{PIPED_WIDTH, stop_on_signals, terminal_width},
 };
 use crate::{
     args::{CompareArgs, MemoryArgs, MemoryCommand, ReportForm},
@@ -47,7 +47,7 @@ pub fn run(args: &MemoryArgs) -> anyhow::Result<u8> {
         interval: args.interval,
         duration: args.duration,
         command: description(&args.pids),
-        host: host_name(),
+        host: procfs::host_name(),
         snapshot_at_start: args.snapshot.clone(),
     };
     let mut snapshots = Snapshots::new(args)?;

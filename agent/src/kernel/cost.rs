@@ -4,6 +4,7 @@ use std::{
     fs,
     iter::Sum,
     os::fd::{AsRawFd as _, OwnedFd},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -30,9 +31,36 @@ impl Sum for Cost {
     }
 }
 
-/// Has the kernel time our programs while the descriptor is open (`BPF_ENABLE_STATS`); `None` if it refuses.
-pub(super) fn enable_statistics() -> Option<OwnedFd> {
-    enable_stats(Stats::RunTime).ok()
+/// Whether the kernel times all programs of this host anyway.
+const FOR_ALL: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// As long as this is there, the kernel times our programs.
+pub(super) enum Statistics {
+    /// While the descriptor is open (`BPF_ENABLE_STATS`).
+    Held { _descriptor: OwnedFd },
+    /// It does so until the process ends, or for everybody.
+    Standing,
+}
+
+/// Statistics that were switched on while it was still allowed.
+static KEPT: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+/// Has the kernel time programs until this process ends, which takes `CAP_SYS_ADMIN`: a process that gives it up can still
+/// tell its own cost. Gives whether it does.
+pub fn keep_statistics() -> bool {
+    KEPT.get_or_init(|| enable_stats(Stats::RunTime).ok()).is_some() || is_enabled_for_all()
+}
+
+/// Has the kernel time our programs; `None` if it refuses.
+pub(super) fn enable_statistics() -> Option<Statistics> {
+    if KEPT.get().is_some_and(Option::is_some) || is_enabled_for_all() {
+        return Some(Statistics::Standing);
+    }
+    enable_stats(Stats::RunTime).ok().map(|descriptor| Statistics::Held { _descriptor: descriptor })
+}
+
+fn is_enabled_for_all() -> bool {
+    fs::read_to_string(FOR_ALL).is_ok_and(|text| text.trim() == "1")
 }
 
 /// Statistics of one program.

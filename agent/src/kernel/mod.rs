@@ -35,7 +35,7 @@ use aya::{
 };
 
 pub use attach::{Clock, Source, max_frequency_hz};
-pub use cost::Cost;
+pub use cost::{Cost, keep_statistics};
 pub use error::KernelError;
 pub use live::LiveObject;
 pub use sideband::{RawProcessRecord, Sideband};
@@ -59,7 +59,7 @@ pub struct Kernel {
     uprobes: uprobe::Uprobes,
     live: live::LiveTables,
     /// Statistics of program run time are kept by the kernel while this is open.
-    _statistics: Option<std::os::fd::OwnedFd>,
+    _statistics: Option<cost::Statistics>,
 }
 
 impl Kernel {

@@ -68,6 +68,8 @@ pub enum Group {
     Privileges,
     /// What the kernel programs can be attached to.
     EventSources,
+    /// What is left to a process that was limited as the daemon is.
+    Daemon,
 }
 
 /// What a check found.

@@ -17,7 +17,7 @@ pub mod tasks;
 const MAX_SMALL_FILE_BYTES: u64 = 64 * 1024;
 
 /// Reads a small /proc file, up to [`MAX_SMALL_FILE_BYTES`].
-fn read_small(path: &str) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_small(path: &str) -> std::io::Result<Vec<u8>> {
     read_at_most(path, MAX_SMALL_FILE_BYTES)
 }
 

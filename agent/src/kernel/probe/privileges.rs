@@ -154,7 +154,8 @@ fn run_time_statistics(surroundings: &Surroundings) -> Check {
         None if surroundings.is_all_powerful() => {
             question.missing("refused", "`sysctl -w kernel.bpf_stats_enabled=1`")
         }
-        None => question.missing("needs root (CAP_SYS_ADMIN)", "run as root: `sudo agent record ...`"),
+        None => question
+            .missing("needs root (CAP_SYS_ADMIN)", "`sysctl -w kernel.bpf_stats_enabled=1`, or run as root"),
     }
 }
 
