@@ -1,12 +1,15 @@
 //! The command line.
 
+mod daemon;
 mod memory;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use daemon::DAEMON_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 
+pub use daemon::DaemonArgs;
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
@@ -27,6 +30,9 @@ pub enum Subcommands {
     /// Watch the memory of processes: trend, limit, and whether it leaks
     #[command(after_help = MEMORY_EXAMPLES)]
     Memory(MemoryArgs),
+    /// Measure all the time what a configuration says, and deliver it
+    #[command(after_help = DAEMON_EXAMPLES)]
+    Daemon(DaemonArgs),
     /// Tell what this host allows, what is missing, and the command that mends it
     Doctor(DoctorArgs),
     /// Print how the functions of a file are unwound, and what its table costs
@@ -189,7 +195,7 @@ pub enum ReportForm {
 }
 
 /// What the arithmetic of the kernel side can hold (`ebpf::interval`).
-const MAX_INTERVAL_BYTES: u64 = 64 << 30;
+pub(crate) const MAX_INTERVAL_BYTES: u64 = 64 << 30;
 
 /// `agent unwind`.
 #[derive(Debug, Args)]
@@ -231,7 +237,7 @@ pub enum DoctorForm {
 }
 
 /// `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let seconds_per_unit = match unit {
@@ -276,7 +282,7 @@ fn parse_address(text: &str) -> Result<u64, String> {
 }
 
 /// `256MiB`, `1GiB`; a bare number is bytes.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let shift = match unit {

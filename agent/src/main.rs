@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let result = match args::Cli::parse().command {
         args::Subcommands::Record(record) => commands::record::run(&record),
         args::Subcommands::Memory(memory) => commands::memory::run(&memory),
+        args::Subcommands::Daemon(daemon) => commands::daemon::run(&mut io::stdout().lock(), &daemon),
         args::Subcommands::Unwind(unwind) => commands::unwind::run(&mut io::stdout().lock(), &unwind),
         args::Subcommands::Doctor(doctor) => {
             let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -1,6 +1,7 @@
 //! One file for each subcommand: from arguments to stages and back to what the user sees.
 
 mod cache;
+pub mod daemon;
 pub mod doctor;
 pub mod memory;
 mod memory_live;

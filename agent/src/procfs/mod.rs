@@ -22,7 +22,7 @@ pub(crate) fn read_small(path: &str) -> std::io::Result<Vec<u8>> {
 }
 
 /// Reads the first `max_bytes` of a file.
-fn read_at_most(path: &str, max_bytes: u64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(path: &str, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(max_bytes).read_to_end(&mut bytes)?;

@@ -1,0 +1,92 @@
+//! `agent daemon`: what the configuration says, all the time.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    args::DaemonArgs,
+    config::{self, Checked, Config, Problem},
+};
+
+/// Runs the command; gives the exit code.
+///
+/// # Errors
+/// If the daemon cannot start.
+pub fn run(out: &mut impl Write, args: &DaemonArgs) -> anyhow::Result<u8> {
+    if args.check {
+        return check(out, args).context("cannot write");
+    }
+    bail!("not wired yet");
+}
+
+/// Tells what is wrong with a configuration, or what it would do.
+fn check(out: &mut impl Write, args: &DaemonArgs) -> std::io::Result<u8> {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            tell(out, "error", &problems)?;
+            return refused(out, problems.len());
+        }
+    };
+    let Checked { problems, warnings } = config::check(&config);
+    tell(out, "warning", &config.warnings)?;
+    tell(out, "warning", &warnings)?;
+    tell(out, "error", &problems)?;
+    if !problems.is_empty() {
+        return refused(out, problems.len());
+    }
+    out.write_all(config::summary(&config).as_bytes())?;
+    Ok(0)
+}
+
+fn tell(out: &mut impl Write, what: &str, problems: &[Problem]) -> std::io::Result<()> {
+    problems.iter().try_for_each(|problem| writeln!(out, "{what}: {problem}"))
+}
+
+fn refused(out: &mut impl Write, n_problems: usize) -> std::io::Result<u8> {
+    let s = if n_problems == 1 { "" } else { "s" };
+    writeln!(out, "{n_problems} problem{s}: the daemon would not start")?;
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use crate::args::DaemonArgs;
+
+    fn checked(text: &str) -> (u8, String) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let config = dir.path().join("agent.toml");
+        std::fs::write(&config, text.replace("DIR", &dir.path().display().to_string())).expect("writes");
+        let mut out = Vec::new();
+        let code = run(&mut out, &DaemonArgs { config, check: true }).expect("writes");
+        (code, String::from_utf8(out).expect("text"))
+    }
+
+    const HERE: &str =
+        "control_socket = 'DIR/run/control.sock'\ntable_cache = 'DIR/cache'\nspool.dir = 'DIR/spool'\n";
+
+    #[test]
+    fn a_configuration_that_is_right_is_told_in_short_and_one_that_is_not_line_by_line() {
+        let right = "all = true\n[sink.local]\nkind = 'directory'\ndir = 'DIR/profiles'\n";
+        let (code, said) = checked(&format!("{HERE}{right}"));
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("1 sink: local (directory "), "{said}");
+        let (code, said) = checked("al = true\nwindow = '1d'\n");
+        assert_eq!(code, 1, "{said}");
+        let n_errors = said.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(n_errors, 4, "{said}");
+        assert!(said.ends_with("4 problems: the daemon would not start\n"), "{said}");
+    }
+
+    #[test]
+    fn what_only_the_host_can_tell_is_told_with_its_line() {
+        let text = "all = true\n[sink.central]\nkind = 'otlp-http'\naddress = 'https://otlp.example'\n\
+            ca_file = 'DIR/ca.pem'\ntoken_file = 'DIR/token'\n";
+        let (code, said) = checked(&format!("{HERE}{text}"));
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("agent.toml:8:11: ") && said.contains("/ca.pem"), "{said}");
+        assert!(said.contains("agent.toml:9:14: ") && said.contains("/token"), "{said}");
+    }
+}
