@@ -1,15 +1,19 @@
 //! The command line.
 
 mod daemon;
+mod ctl;
 mod memory;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use daemon::DAEMON_EXAMPLES;
+use ctl::CTL_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
+use serde::{Deserialize, Serialize};
 
 pub use daemon::DaemonArgs;
+pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
@@ -33,6 +37,9 @@ pub enum Subcommands {
     /// Measure all the time what a configuration says, and deliver it
     #[command(after_help = DAEMON_EXAMPLES)]
     Daemon(DaemonArgs),
+    /// Ask a daemon that runs here: record an event, tell its state, reload, flush
+    #[command(after_help = CTL_EXAMPLES)]
+    Ctl(CtlArgs),
     /// Tell what this host allows, what is missing, and the command that mends it
     Doctor(DoctorArgs),
     /// Print how the functions of a file are unwound, and what its table costs
@@ -147,7 +154,8 @@ pub enum Event {
 }
 
 /// Form of a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Flamegraph for a browser (.svg)
     Svg,

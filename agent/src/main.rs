@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         args::Subcommands::Record(record) => commands::record::run(&record),
         args::Subcommands::Memory(memory) => commands::memory::run(&memory),
         args::Subcommands::Daemon(daemon) => commands::daemon::run(&mut io::stdout().lock(), &daemon),
+        args::Subcommands::Ctl(ctl) => commands::ctl::run(&ctl),
         args::Subcommands::Unwind(unwind) => commands::unwind::run(&mut io::stdout().lock(), &unwind),
         args::Subcommands::Doctor(doctor) => {
             let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod daemon;
+pub mod ctl;
 pub mod doctor;
 pub mod memory;
 mod memory_live;

@@ -5,6 +5,7 @@ pub mod board;
 mod capture;
 pub mod control;
 mod engine;
+pub mod control;
 #[cfg(test)]
 mod example;
 pub mod figures;
