@@ -95,6 +95,18 @@ impl Recorder {
         Self::start_with(&[], args)
     }
 
+    /// Starts `limited`, which gives up what the daemon gives up and then does the same.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn start_limited<S: AsRef<OsStr>>(limited: &Path, args: impl IntoIterator<Item = S>) -> Result<Self> {
+        let dir = tempfile::tempdir().context("cannot create a directory")?;
+        let mut command = Command::new(limited);
+        command.arg(dir.path()).current_dir(dir.path());
+        command.args(["record", "--no-table-cache", "--output", "x.folded", "--report", "json"]).args(args);
+        Ok(Self { running: Running::start(&mut command)?, dir })
+    }
+
     fn start_with<S: AsRef<OsStr>>(
         environment: &[(&str, OsString)],
         args: impl IntoIterator<Item = S>,

@@ -58,6 +58,8 @@ pub struct FirstStacks {
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "as above")]
 pub struct Overhead {
+    /// Of the sampling program; none if the kernel keeps no statistics for the agent.
+    pub kernel_ns_per_sample: Option<f64>,
     pub table_bytes: Option<u64>,
 }
 

@@ -17,6 +17,7 @@ mod many_mappings;
 mod mapped_files;
 mod memory;
 mod nginx;
+mod privileges;
 mod probe_cycles;
 mod probes;
 mod ratio;

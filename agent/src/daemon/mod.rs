@@ -28,3 +28,6 @@ fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+//! The daemon: always on.
+
+pub mod notify;

@@ -1,0 +1,69 @@
+//! What a service manager is told (`sd_notify`): nothing where there is none.
+
+use std::{io, time::Duration};
+
+use sd_notify::NotifyState;
+
+/// How often a watchdog is fed within its time: twice, so that one delay does no harm.
+const FED_PER_TIMEOUT: u32 = 2;
+
+/// Everything is attached.
+///
+/// # Errors
+/// If there is a service manager and it cannot be told.
+pub fn ready(status: &str) -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&line(status))])
+}
+
+/// The configuration is read anew; [`ready`] follows, whether it was taken or the old one stays.
+///
+/// # Errors
+/// If there is a service manager and it cannot be told.
+pub fn reloading() -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
+}
+
+/// Nothing more is sampled; what there is goes out.
+///
+/// # Errors
+/// If there is a service manager and it cannot be told.
+pub fn stopping() -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Stopping])
+}
+
+/// One line for `systemctl status`.
+///
+/// # Errors
+/// If there is a service manager and it cannot be told.
+pub fn status(text: &str) -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Status(&line(text))])
+}
+
+/// All threads do their work.
+///
+/// # Errors
+/// If there is a service manager and it cannot be told.
+pub fn alive() -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Watchdog])
+}
+
+/// How long may pass between two calls of [`alive`]; none if nobody waits for them.
+#[must_use]
+pub fn alive_every() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|timeout| timeout / FED_PER_TIMEOUT)
+}
+
+/// A line break would begin another message.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_status_cannot_smuggle_in_another_message() {
+        assert_eq!(line("3 targets\nREADY=1\0"), "3 targets READY=1 ");
+    }
+}
