@@ -1,32 +1,46 @@
 """A receiver of OTLP, made of what others wrote: OpenTelemetry's stubs, gRPC, Python's HTTP server.
 
-Usage: otlp.py GRPC_ADDRESS HTTP_ADDRESS [--tls DIR] [--refuse N]
+Usage: otlp.py GRPC_ADDRESS HTTP_ADDRESS [--tls DIR] [--refuse N] [--ledger FILE] [--mode FILE]
        otlp.py --read FILE
 
 Prints one JSON object for each request that it takes, with what it read in it. --tls DIR takes ca.pem, server.pem and
 server.key from there and asks clients for a certificate. --refuse N answers the first N requests over gRPC with
 UNAVAILABLE and RetryInfo, over HTTP with 429 and Retry-After. --read prints the same of a file of profiles.
+
+--ledger FILE adds a line for each request, whatever the answer, and answers once the line is on disk. --mode FILE is
+read at each request and says how it is answered: ok (also without the file), 429 (come again), 500 (never), garbage,
+freeze (no answer until the mode is another), close (none at all).
 """
 
 import argparse
 import gzip
+import hashlib
 import http.server
 import json
+import os
 import ssl
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
-from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2, profiles_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2
 from opentelemetry.proto.profiles.v1development import profiles_pb2
 
 LOCK = threading.Lock()
 LEFT_TO_REFUSE = {"grpc": 0, "http": 0}
 KEPT_HEADERS = ("idempotency-key", "x-scope-orgid", "authorization", "user-agent", "content-encoding")
+FILES = {"ledger": None, "mode": None}
+MODES = ("ok", "429", "500", "garbage", "freeze", "close")
+# Neither a message of the protocol nor HTTP.
+GARBAGE = b"\x0a\xff\xff\xff\xff\x7f<html>\x00"
+AGAIN = {"unavailable": (14, grpc.StatusCode.UNAVAILABLE), "429": (8, grpc.StatusCode.RESOURCE_EXHAUSTED)}
+# Longer than a client waits.
+LONGEST_FREEZE_S = 120
 
 
 def value_of(any_value):
@@ -90,27 +104,83 @@ def refuses(protocol):
         return is_refused
 
 
+def mode():
+    try:
+        with open(FILES["mode"]) as file:
+            word = file.read().strip()
+    except (OSError, TypeError):
+        return "ok"
+    return word if word in MODES else "ok"
+
+
+def wait_while_frozen():
+    end = time.monotonic() + LONGEST_FREEZE_S
+    while mode() == "freeze" and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def note(protocol, headers, reading, answer, body):
+    """One write, so that a line is whole or the last."""
+    if FILES["ledger"] is None:
+        return
+    headers = {key.lower(): value for key, value in headers}
+    line = {
+        "unix_ns": time.time_ns(), "protocol": protocol, "answer": answer, "key": headers.get("idempotency-key"),
+        "digest": hashlib.sha256(body).hexdigest(), "signal": reading["signal"],
+        "totals": reading.get("totals", {}), "samples": reading.get("samples", 0),
+        "values": reading.get("values", {}), "resources": reading["resources"],
+    }
+    with LOCK:
+        os.write(FILES["ledger"], (json.dumps(line) + "\n").encode())
+        os.fsync(FILES["ledger"])
+
+
 def export(read, answer):
-    def body(_, request, context):
+    def body(request, context):
+        headers = [(it.key, it.value) for it in context.invocation_metadata()]
+        reading, word = read(request), mode()
         if refuses("grpc"):
+            word = "unavailable"
+        note("grpc", headers, reading, word, request.SerializeToString(deterministic=True))
+        if word == "freeze":
+            wait_while_frozen()
+            word = "close"
+        if word in ("unavailable", "429"):
+            code, name = AGAIN[word]
             detail = any_pb2.Any()
             detail.Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=1_000_000)))
-            status = status_pb2.Status(code=14, message="come again", details=[detail])
+            status = status_pb2.Status(code=code, message="come again", details=[detail])
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-            context.abort(grpc.StatusCode.UNAVAILABLE, "come again")
-        tell("grpc", [(it.key, it.value) for it in context.invocation_metadata()], read(request))
-        return answer()
+            context.abort(name, "come again")
+        if word == "500":
+            context.abort(grpc.StatusCode.INTERNAL, "something is wrong here")
+        if word == "close":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+        if word == "garbage":
+            return GARBAGE
+        tell("grpc", headers, reading)
+        return answer().SerializeToString()
     return body
 
 
-class Profiles(profiles_service_pb2_grpc.ProfilesServiceServicer):
-    Export = export(read_profiles, profiles_service_pb2.ExportProfilesServiceResponse)
+def service(descriptor, read, request, answer):
+    """By hand, and not by the servicer of the stubs, which sends nothing but messages."""
+    method = grpc.unary_unary_rpc_method_handler(
+        export(read, answer), request_deserializer=request.FromString, response_serializer=bytes
+    )
+    return grpc.method_handlers_generic_handler(descriptor.full_name, {"Export": method})
 
 
-class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-    Export = export(read_metrics, metrics_service_pb2.ExportMetricsServiceResponse)
-
-
+SERVICES = (
+    service(
+        profiles_service_pb2.DESCRIPTOR.services_by_name["ProfilesService"], read_profiles,
+        profiles_service_pb2.ExportProfilesServiceRequest, profiles_service_pb2.ExportProfilesServiceResponse,
+    ),
+    service(
+        metrics_service_pb2.DESCRIPTOR.services_by_name["MetricsService"], read_metrics,
+        metrics_service_pb2.ExportMetricsServiceRequest, metrics_service_pb2.ExportMetricsServiceResponse,
+    ),
+)
 PATHS = {
     "/v1development/profiles": (read_profiles, profiles_service_pb2.ExportProfilesServiceRequest),
     "/v1/metrics": (read_metrics, metrics_service_pb2.ExportMetricsServiceRequest),
@@ -129,8 +199,23 @@ class Http(http.server.BaseHTTPRequestHandler):
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         read, message = PATHS[self.path]
-        tell("http", self.headers.items(), read(message.FromString(body)))
-        self.reply(200, [("Content-Type", "application/x-protobuf")])
+        request = message.FromString(body)
+        reading, word = read(request), mode()
+        note("http", self.headers.items(), reading, word, request.SerializeToString(deterministic=True))
+        if word == "freeze":
+            wait_while_frozen()
+        if word in ("freeze", "close"):
+            self.close_connection = True
+        elif word == "garbage":
+            self.wfile.write(GARBAGE)
+            self.close_connection = True
+        elif word == "429":
+            self.reply(429, [("Retry-After", "1")])
+        elif word == "500":
+            self.reply(500, [])
+        else:
+            tell("http", self.headers.items(), reading)
+            self.reply(200, [("Content-Type", "application/x-protobuf")])
 
     def reply(self, status, headers):
         self.send_response(status)
@@ -149,6 +234,8 @@ def main():
     arguments.add_argument("--read")
     arguments.add_argument("--tls")
     arguments.add_argument("--refuse", type=int, default=0)
+    arguments.add_argument("--ledger")
+    arguments.add_argument("--mode")
     arguments = arguments.parse_args()
     if arguments.read:
         with open(arguments.read, "rb") as file:
@@ -156,9 +243,15 @@ def main():
         return
     LEFT_TO_REFUSE.update(grpc=arguments.refuse, http=arguments.refuse)
 
-    over_grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
-    profiles_service_pb2_grpc.add_ProfilesServiceServicer_to_server(Profiles(), over_grpc)
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), over_grpc)
+    FILES["mode"] = arguments.mode
+    if arguments.ledger:
+        FILES["ledger"] = os.open(arguments.ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        # The last line of one that was killed may be cut.
+        os.write(FILES["ledger"], b"\n")
+
+    # Those that wait for an answer to thaw must not keep others from being asked.
+    over_grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
+    over_grpc.add_generic_rpc_handlers(SERVICES)
     host, port = arguments.http.rsplit(":", 1)
     over_http = http.server.ThreadingHTTPServer((host, int(port)), Http)
     if arguments.tls:
