@@ -1,19 +1,19 @@
 //! The command line.
 
-mod daemon;
 mod ctl;
+mod daemon;
 mod memory;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use daemon::DAEMON_EXAMPLES;
 use ctl::CTL_EXAMPLES;
+use daemon::DAEMON_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 use serde::{Deserialize, Serialize};
 
-pub use daemon::DaemonArgs;
 pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
+pub use daemon::DaemonArgs;
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.

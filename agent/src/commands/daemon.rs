@@ -1,12 +1,20 @@
 //! `agent daemon`: what the configuration says, all the time.
 
-use std::io::Write;
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write},
+};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use tracing::info;
 
+use super::record::missing_requirement;
 use crate::{
     args::DaemonArgs,
     config::{self, Checked, Config, Problem},
+    daemon::service,
+    kernel,
+    privileges::{self, Limits},
 };
 
 /// Runs the command; gives the exit code.
@@ -17,11 +25,34 @@ pub fn run(out: &mut impl Write, args: &DaemonArgs) -> anyhow::Result<u8> {
     if args.check {
         return check(out, args).context("cannot write");
     }
-    bail!("not wired yet");
+    log_to_stderr();
+    let config = service::load(&args.config).map_err(|problems| anyhow!("{problems}"))?;
+    if let Some(missing) = missing_requirement() {
+        bail!("{missing}");
+    }
+    // While there is one thread, and everything that takes more rights is done.
+    kernel::keep_statistics();
+    let writable = service::written_dirs(&config);
+    for dir in &writable {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    let report = privileges::limit(&Limits { writable })?;
+    info!("{report}");
+    service::run(&args.config, config)
+}
+
+/// Lines for people and for a journal, which has its own time.
+fn log_to_stderr() {
+    let format = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false);
+    let format = format.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => format.without_time().init(),
+        None => format.init(),
+    }
 }
 
 /// Tells what is wrong with a configuration, or what it would do.
-fn check(out: &mut impl Write, args: &DaemonArgs) -> std::io::Result<u8> {
+fn check(out: &mut impl Write, args: &DaemonArgs) -> io::Result<u8> {
     let config = match Config::load(&args.config) {
         Ok(config) => config,
         Err(problems) => {
@@ -40,11 +71,11 @@ fn check(out: &mut impl Write, args: &DaemonArgs) -> std::io::Result<u8> {
     Ok(0)
 }
 
-fn tell(out: &mut impl Write, what: &str, problems: &[Problem]) -> std::io::Result<()> {
+fn tell(out: &mut impl Write, what: &str, problems: &[Problem]) -> io::Result<()> {
     problems.iter().try_for_each(|problem| writeln!(out, "{what}: {problem}"))
 }
 
-fn refused(out: &mut impl Write, n_problems: usize) -> std::io::Result<u8> {
+fn refused(out: &mut impl Write, n_problems: usize) -> io::Result<u8> {
     let s = if n_problems == 1 { "" } else { "s" };
     writeln!(out, "{n_problems} problem{s}: the daemon would not start")?;
     Ok(1)

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     args::{CompareArgs, MemoryArgs, MemoryCommand, ReportForm},
     memory::{self, Options, Stop, report::report},
-    procfs::status,
+    procfs::{self, status},
     send::file::{Destination, FileError},
 };
 

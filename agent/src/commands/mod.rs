@@ -1,8 +1,8 @@
 //! One file for each subcommand: from arguments to stages and back to what the user sees.
 
 mod cache;
-pub mod daemon;
 pub mod ctl;
+pub mod daemon;
 pub mod doctor;
 pub mod memory;
 mod memory_live;

@@ -1,7 +1,7 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
 mod comments;
-pub(super) mod output;
+pub(crate) mod output;
 mod probes;
 
 use std::{

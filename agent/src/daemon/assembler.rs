@@ -18,7 +18,6 @@ use super::{figures::CacheUse, tally::program};
 use crate::{
     aggregate::Key,
     assemble,
-    clock,
     kernel::{Clock, Source},
     run::Window,
     send::{
@@ -97,13 +96,20 @@ pub(super) struct Assembler {
 
 impl Assembler {
     /// Begins to wait for windows. `labels` stand on every profile, whatever the group.
-    pub(super) fn start(host: String, labels: Labels, shipper: Arc<Shipper>, keys: Keys, made: Made) -> std::io::Result<Self> {
+    pub(super) fn start(
+        host: String,
+        labels: Labels,
+        shipper: Arc<Shipper>,
+        keys: Keys,
+        made: Made,
+    ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel(MAX_WAITING + 1);
         let n_given = Arc::new(AtomicU64::new(made.n_windows));
         let made = Arc::new(Mutex::new(made));
         let input = Input { jobs, n_given, made: Arc::clone(&made) };
         let work = Work { host, labels, shipper, keys, made: Arc::clone(&made) };
-        let thread = std::thread::Builder::new().name("brazier-names".into()).spawn(move || work.run(&queue))?;
+        let thread =
+            std::thread::Builder::new().name("brazier-names".into()).spawn(move || work.run(&queue))?;
         Ok(Self { input, made, thread })
     }
 

@@ -12,7 +12,10 @@ use serde_json::json;
 
 use super::{
     assembler::Input,
-    control::{Capture, Captured, Output, Progress, Refusal, RefusalKind, Target},
+    control::{
+        message::{Capture, Output, Progress, Refusal, RefusalKind, Target},
+        server::Captured,
+    },
     engine::Shared,
     streams::Plan,
 };
@@ -84,8 +87,11 @@ impl Capturing {
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 let stage = "recording".to_owned();
-                let so_far =
-                    Progress { elapsed_s: began.elapsed().as_secs_f64(), stage, n_samples: stream.n_samples() };
+                let so_far = Progress {
+                    elapsed_s: began.elapsed().as_secs_f64(),
+                    stage,
+                    n_samples: stream.n_samples(),
+                };
                 if !progress(&so_far) {
                     break;
                 }

@@ -38,9 +38,9 @@ pub(super) type Groups = Vec<(Arc<Labels>, Vec<u32>)>;
 #[derive(Default)]
 pub(super) struct Shared {
     /// End.
-    pub(super) stop: AtomicBool,
+    pub(super) stop: Arc<AtomicBool>,
     /// Read the configuration again.
-    pub(super) reload: AtomicBool,
+    pub(super) reload: Arc<AtomicBool>,
     /// Hand over what was counted so far, without waiting for the end of the window; counts the requests.
     pub(super) cut: AtomicU64,
     /// Requests that were carried out.

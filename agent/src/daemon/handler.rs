@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::{
     capture::Capturing,
-    control::{Capture, Captured, Handler, Progress, Refusal, RefusalKind},
+    control::{
+        message::{Capture, Progress, Refusal, RefusalKind},
+        server::{Captured, Handler},
+    },
     engine::Shared,
     status::Status,
 };
@@ -39,7 +42,7 @@ impl Handler for Handling {
     fn status(&self) -> Result<Value, Refusal> {
         let not_yet = || Refusal::new(RefusalKind::Busy, "the daemon has just begun: ask again in a second");
         let view = self.shared.board.view(clock::monotonic_ns()).ok_or_else(not_yet)?;
-        let status = serde_json::to_value(Status::new(&view));
+        let status = serde_json::to_value(Status::from(&view));
         status.map_err(|error| Refusal::new(RefusalKind::Failed, error.to_string()))
     }
 

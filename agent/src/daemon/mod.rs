@@ -1,11 +1,14 @@
-//! What the daemon knows of itself and how it is told, how it is spoken to, and what keeps it within its budget.
+//! Always on: recordings that go on, cut into windows, which are named, encoded and delivered; what the daemon knows of
+//! itself and how it is told; how it is spoken to; and what keeps it within its budget.
+//!
+//! [`service`] puts it together. One thread reads what the kernel side has (`engine`), one names and encodes windows
+//! (`assembler`), one reads memory (`reporter`), one sends ([`crate::send::shipper`]); [`http`] and [`control`] answer.
 
 mod assembler;
 pub mod board;
 mod capture;
 pub mod control;
 mod engine;
-pub mod control;
 #[cfg(test)]
 mod example;
 pub mod figures;
@@ -16,6 +19,7 @@ pub mod http;
 pub mod lost;
 pub mod memory_guard;
 pub mod metrics;
+pub mod notify;
 pub mod prometheus;
 mod reporter;
 pub mod service;
@@ -28,6 +32,3 @@ fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
-//! The daemon: always on.
-
-pub mod notify;

@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{engine::Shared, metrics};
 use crate::{
     clock,
-    memory::{ProcessGroup, TrendSettings, Trends},
+    memory::trend::{ProcessGroup, TrendSettings, Trends},
     send::{
         batch::{Keys, Signal},
         make,
@@ -52,17 +52,9 @@ impl Reporter {
         keys: Keys,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::sync_channel(1);
-        let trends =
-            Trends::new(TrendSettings { interval: settings.interval, ..TrendSettings::default() });
-        let mut work = Work {
-            shipped_unix_ns: clock::unix_ns(),
-            settings,
-            shared,
-            shipper,
-            keys,
-            trends,
-            error: None,
-        };
+        let trends = Trends::new(TrendSettings { interval: settings.interval, ..TrendSettings::default() });
+        let mut work =
+            Work { shipped_unix_ns: clock::unix_ns(), settings, shared, shipper, keys, trends, error: None };
         let body = move || {
             let mut shipped = Instant::now();
             loop {
@@ -115,11 +107,15 @@ impl Work {
         }
         let now_unix_ns = clock::unix_ns();
         let base = &self.settings.labels;
-        let with = |labels: &Labels| labels.iter().fold(base.clone(), |all, (name, value)| all.with(name, value));
+        let with =
+            |labels: &Labels| labels.iter().fold(base.clone(), |all, (name, value)| all.with(name, value));
         let mut groups: Vec<_> =
             self.trends.metrics(now_unix_ns).into_iter().map(|(labels, it)| (with(&labels), it)).collect();
         if let Some(view) = self.shared.board.view(clock::monotonic_ns()) {
-            let own = base.clone().with("service.name", OWN_SERVICE).with("service.version", env!("CARGO_PKG_VERSION"));
+            let own = base
+                .clone()
+                .with("service.name", OWN_SERVICE)
+                .with("service.version", env!("CARGO_PKG_VERSION"));
             groups.insert(0, (own, metrics::metrics(&view.figures)));
         }
         if groups.is_empty() {

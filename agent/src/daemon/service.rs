@@ -15,15 +15,16 @@ use tracing::{error, info, warn};
 use super::{
     assembler::{Assembler, Made},
     capture::Capturing,
-    control::ControlServer,
-    engine::{Ended, Engine, Rules, Shared, State, n_cpus, rss_bytes},
+    control::server::ControlServer,
+    engine::{Ended, Engine, Rules, Shared, State, rss_bytes},
     figures::{
-        BudgetFigures, ConfigFigures, Figures, KillSwitch, MAX_TOLD_PIDS, SpoolState, TableFigures, TargetFigures,
-        WindowFigures,
+        BudgetFigures, ConfigFigures, Figures, KillSwitch, MAX_TOLD_PIDS, SpoolState, TableFigures,
+        TargetFigures, WindowFigures,
     },
     governor::Governor,
     handler::Handling,
     http::Server,
+    notify,
     reporter::{Reporter, ReporterSettings},
     streams::{Plan, Streams},
     tally::Tally,
@@ -99,7 +100,11 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
         .context("cannot handle signals")?;
     let start_unix_ns = clock::unix_ns();
     let mut carried = Carried {
-        config: ConfigFigures { path: file.to_owned(), loaded_unix_ns: start_unix_ns, ..ConfigFigures::default() },
+        config: ConfigFigures {
+            path: file.to_owned(),
+            loaded_unix_ns: start_unix_ns,
+            ..ConfigFigures::default()
+        },
         ..Carried::default()
     };
     let mut config = config;
@@ -120,12 +125,16 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
             }
         };
         let mut running = running;
+        said(notify::ready(&format!("configuration of {}", file.display())));
         let (ended, next) = running.run(file, &shared);
+        said(if ended == Ended::Reload { notify::reloading() } else { notify::stopping() });
         last_good = Some(running.config.clone());
         carried = running.end(&shared);
         match (ended, next) {
             (Ended::Stop, _) => return Ok(0),
-            (Ended::Memory, _) => bail!("memory could not be kept below rss_limit: ended, to be started anew"),
+            (Ended::Memory, _) => {
+                bail!("memory could not be kept below rss_limit: ended, to be started anew")
+            }
             (Ended::Reload, Some(next)) => {
                 config = next;
                 carried.config.loaded_unix_ns = clock::unix_ns();
@@ -135,6 +144,13 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
             }
             (Ended::Reload, None) => bail!("a reload without a configuration"),
         }
+    }
+}
+
+/// A service manager that cannot be told will say so itself.
+fn said(told: std::io::Result<()>) {
+    if let Err(error) = told {
+        warn!("the service manager cannot be told: {error}");
     }
 }
 
@@ -174,7 +190,8 @@ impl Running {
             };
             let shipper = Arc::new(Shipper::start(settings)?);
             let users = Users::of_host();
-            let selector = Arc::new(Selector::new(&config, &host, &users).map_err(|error| anyhow!("{error}"))?);
+            let selector =
+                Arc::new(Selector::new(&config, &host, &users).map_err(|error| anyhow!("{error}"))?);
             let keys = || Keys::random().context("no random numbers");
             let assembler =
                 Assembler::start(host.clone(), config.labels.clone(), Arc::clone(&shipper), keys()?, made)
@@ -204,16 +221,8 @@ impl Running {
         };
         let engine =
             Engine { rules, streams, assembler, governor, shared: Arc::clone(shared), state: State::new() };
-        let mut running = Self {
-            config,
-            engine,
-            reporter,
-            shipper,
-            http: None,
-            control: None,
-            carried,
-            start_unix_ns,
-        };
+        let mut running =
+            Self { config, engine, reporter, shipper, http: None, control: None, carried, start_unix_ns };
         match running.open(&host, selector, input, shared) {
             Ok(()) => Ok(running),
             Err(error) => Err((error, running.end(shared))),
@@ -244,7 +253,8 @@ impl Running {
                 input,
                 shared: Arc::clone(shared),
             };
-            let handling = Handling { capturing, shared: Arc::clone(shared), shipper: Arc::clone(&self.shipper) };
+            let handling =
+                Handling { capturing, shared: Arc::clone(shared), shipper: Arc::clone(&self.shipper) };
             self.control = Some(ControlServer::start(path, Arc::new(handling))?);
         }
         Ok(())
@@ -259,6 +269,7 @@ impl Running {
                 let groups = engine.streams.groups();
                 let groups = groups.map(|(labels, pids)| (Arc::clone(labels), pids.clone())).collect();
                 shared.tell(figures, groups);
+                said(notify::alive());
             });
             if ended != Ended::Reload {
                 return (ended, None);
@@ -280,7 +291,8 @@ impl Running {
 
     /// Ends all of it: nothing is left in the kernel, what was counted is in the spool, and sent if there is time.
     fn end(self, shared: &Shared) -> Carried {
-        let Self { mut engine, reporter, shipper, http, control, mut carried, config, start_unix_ns, .. } = self;
+        let Self { mut engine, reporter, shipper, http, control, mut carried, config, start_unix_ns, .. } =
+            self;
         drop(control);
         engine.detach();
         carried.tally = engine.streams.tally();
@@ -356,7 +368,8 @@ fn figures(
     let made = assembler.made();
     let mut lost = tally.lost.clone();
     lost.samples.insert("unspooled", made.n_unspooled);
-    let mut targets: Vec<TargetFigures> = streams.groups().map(|(labels, pids)| target(labels, pids)).collect();
+    let mut targets: Vec<TargetFigures> =
+        streams.groups().map(|(labels, pids)| target(labels, pids)).collect();
     targets.sort_by(|a, b| b.n_processes.cmp(&a.n_processes).then_with(|| a.service.cmp(&b.service)));
     let samples: BTreeMap<String, u64> = made.samples.clone();
     Figures {

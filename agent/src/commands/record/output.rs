@@ -11,7 +11,7 @@ use crate::args::Format;
 ///
 /// # Errors
 /// If there is neither.
-pub(in crate::commands) fn format(asked: Option<Format>, path: &Path) -> anyhow::Result<Format> {
+pub(crate) fn format(asked: Option<Format>, path: &Path) -> anyhow::Result<Format> {
     asked.or_else(|| Format::of_path(path)).with_context(|| {
         let output = path.display();
         format!(
@@ -22,7 +22,7 @@ pub(in crate::commands) fn format(asked: Option<Format>, path: &Path) -> anyhow:
 }
 
 /// Writes a profile in a form.
-pub(in crate::commands) fn encode(
+pub(crate) fn encode(
     profile: &Profile,
     format: Format,
     mut out: &mut dyn Write,
