@@ -1,8 +1,9 @@
 //! `agent daemon`: what the configuration says, all the time.
 
 use std::{
-    fs,
+    fs::DirBuilder,
     io::{self, IsTerminal as _, Write},
+    os::unix::fs::DirBuilderExt as _,
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -34,7 +35,9 @@ pub fn run(out: &mut impl Write, args: &DaemonArgs) -> anyhow::Result<u8> {
     kernel::keep_statistics();
     let writable = service::written_dirs(&config);
     for dir in &writable {
-        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        // What is measured is nobody else's to read.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.with_context(|| format!("cannot make {}", dir.display()))?;
     }
     let report = privileges::limit(&Limits { writable })?;
     info!("{report}");
