@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,7 +36,6 @@ const READ_EVERY: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What captures are made with.
-#[derive(Clone)]
 pub(super) struct Capturing {
     pub(super) host: String,
     /// What to sample by event, unless something else is asked for.
@@ -45,6 +47,8 @@ pub(super) struct Capturing {
     pub(super) table_cache: Option<PathBuf>,
     pub(super) input: Input,
     pub(super) shared: Arc<Shared>,
+    /// Captures end early.
+    pub(super) is_over: AtomicBool,
 }
 
 /// Some of those who are chosen, and whom else was named.
@@ -82,7 +86,7 @@ impl Capturing {
         stream.begin().map_err(|error| failed(&error))?;
         let began = Instant::now();
         let mut told = Instant::now();
-        while began.elapsed() < duration {
+        while began.elapsed() < duration && !self.is_over.load(Ordering::Relaxed) {
             stream.pump(READ_EVERY.min(duration.saturating_sub(began.elapsed())));
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();

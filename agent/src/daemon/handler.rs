@@ -1,7 +1,7 @@
 //! What the daemon does when it is asked through its socket.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +23,64 @@ use crate::{clock, send::shipper::Shipper};
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
+/// What one configuration does; none while another is put in its place.
+#[derive(Default)]
+pub(super) struct Current(Mutex<Option<Arc<Handling>>>);
+
+impl Current {
+    /// From now on, requests go to this.
+    pub(super) fn set(&self, handling: Arc<Handling>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(handling);
+    }
+
+    /// Ends what is under way, and waits for that.
+    pub(super) fn clear(&self) {
+        let Some(handling) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        handling.capturing.is_over.store(true, Ordering::Relaxed);
+        // Each request holds it for as long as it goes on.
+        let began = Instant::now();
+        while Arc::strong_count(&handling) > 1 && began.elapsed() < PATIENCE {
+            thread::sleep(POLL);
+        }
+    }
+
+    fn get(&self) -> Result<Arc<Handling>, Refusal> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        current.ok_or_else(|| {
+            Refusal::new(RefusalKind::Busy, "the daemon begins or ends: ask again in a second")
+        })
+    }
+}
+
+impl Handler for Current {
+    fn capture(
+        &self,
+        capture: &Capture,
+        progress: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Captured, Refusal> {
+        self.get()?.capturing.capture(capture, progress)
+    }
+
+    fn status(&self) -> Result<Value, Refusal> {
+        self.get()?.status()
+    }
+
+    fn reload(&self) -> Result<Value, Refusal> {
+        let shared = Arc::clone(&self.get()?.shared);
+        let (n_before, _) = shared.reloads();
+        shared.reload.store(true, Ordering::Relaxed);
+        wait_for(|| shared.reloads().0 != n_before)?;
+        match shared.reloads().1 {
+            Some(reason) => Err(Refusal::new(RefusalKind::Failed, reason)),
+            None => Ok(json!({"reloaded": true})),
+        }
+    }
+
+    fn flush(&self) -> Result<Value, Refusal> {
+        self.get()?.flush()
+    }
+}
+
 /// All that it takes.
 pub(super) struct Handling {
     pub(super) capturing: Capturing,
@@ -30,30 +88,12 @@ pub(super) struct Handling {
     pub(super) shipper: Arc<Shipper>,
 }
 
-impl Handler for Handling {
-    fn capture(
-        &self,
-        capture: &Capture,
-        progress: &mut dyn FnMut(&Progress) -> bool,
-    ) -> Result<Captured, Refusal> {
-        self.capturing.capture(capture, progress)
-    }
-
+impl Handling {
     fn status(&self) -> Result<Value, Refusal> {
         let not_yet = || Refusal::new(RefusalKind::Busy, "the daemon has just begun: ask again in a second");
         let view = self.shared.board.view(clock::monotonic_ns()).ok_or_else(not_yet)?;
         let status = serde_json::to_value(Status::from(&view));
         status.map_err(|error| Refusal::new(RefusalKind::Failed, error.to_string()))
-    }
-
-    fn reload(&self) -> Result<Value, Refusal> {
-        let (n_before, _) = self.shared.reloads();
-        self.shared.reload.store(true, Ordering::Relaxed);
-        wait_for(|| self.shared.reloads().0 != n_before)?;
-        match self.shared.reloads().1 {
-            Some(reason) => Err(Refusal::new(RefusalKind::Failed, reason)),
-            None => Ok(json!({"reloaded": true})),
-        }
     }
 
     fn flush(&self) -> Result<Value, Refusal> {

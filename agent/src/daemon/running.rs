@@ -1,0 +1,261 @@
+//! Everything that one configuration is run by.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use profile::Labels;
+use tracing::{error, info};
+
+use super::{
+    assembler::{Assembler, Input, Made},
+    capture::Capturing,
+    engine::{Ended, Engine, Rules, Shared, State},
+    figures::ConfigFigures,
+    governor::Governor,
+    handler::{Current, Handling},
+    http::Server,
+    notify, observe,
+    reporter::{Reporter, ReporterSettings},
+    service,
+    streams::{Plan, Streams},
+    tally::Tally,
+};
+use crate::{
+    config::{self, Config, ExtraEvent},
+    kernel::Source,
+    procfs,
+    run::Choose,
+    select::{Selector, Users},
+    send::{
+        batch::Keys,
+        retry::RetryLimits,
+        shipper::{Shipper, ShipperSettings},
+    },
+};
+
+/// How long sending may go on after the daemon was asked to end. What is left is on disk.
+const FLUSH_FOR: Duration = Duration::from_secs(5);
+
+/// Chooses by the rules of the configuration.
+#[derive(Debug)]
+struct ByRules {
+    selector: Arc<Selector>,
+    /// Only those for whom it is asked.
+    event: Option<ExtraEvent>,
+}
+
+impl Choose for ByRules {
+    fn judge(&self, pid: u32) -> Option<Arc<Labels>> {
+        let judged = self.selector.judge(pid)?;
+        self.event.is_none_or(|event| judged.events.contains(&event)).then_some(judged.labels)
+    }
+}
+
+/// What goes on from one configuration to the next.
+#[derive(Default)]
+pub(super) struct Carried {
+    pub(super) tally: Tally,
+    pub(super) made: Made,
+    pub(super) config: ConfigFigures,
+    pub(super) n_late: u64,
+    pub(super) n_lowered: u64,
+    pub(super) n_raised: u64,
+}
+
+/// Everything that one configuration is run by.
+pub(super) struct Running {
+    pub(super) config: Config,
+    engine: Engine,
+    reporter: Reporter,
+    shipper: Arc<Shipper>,
+    http: Option<Server>,
+    current: Arc<Current>,
+    carried: Carried,
+    start_unix_ns: u64,
+}
+
+impl Running {
+    /// On failure, what was carried comes back.
+    pub(super) fn start(
+        config: Config,
+        carried: Carried,
+        shared: &Arc<Shared>,
+        current: &Arc<Current>,
+        start_unix_ns: u64,
+    ) -> Result<Self, (anyhow::Error, Carried)> {
+        let made = carried.made.clone();
+        let parts = || -> anyhow::Result<_> {
+            let host = procfs::host_name();
+            let sinks = config::sinks(&config).map_err(|problems| anyhow!("{}", service::list(&problems)))?;
+            let settings = ShipperSettings {
+                spool_dir: config.spool.dir.clone(),
+                limits: config.spool.limits,
+                retry: RetryLimits::default(),
+                sinks,
+            };
+            let shipper = Arc::new(Shipper::start(settings)?);
+            let users = Users::of_host();
+            let selector =
+                Arc::new(Selector::new(&config, &host, &users).map_err(|error| anyhow!("{error}"))?);
+            let keys = || Keys::random().context("no random numbers");
+            let assembler =
+                Assembler::start(host.clone(), config.labels.clone(), Arc::clone(&shipper), keys()?, made)
+                    .context("cannot start a thread")?;
+            let reporter = ReporterSettings {
+                host: host.clone(),
+                labels: config.labels.clone(),
+                interval: config.events.memory_interval,
+                window: config.window,
+            };
+            let reporter = Reporter::start(reporter, Arc::clone(shared), Arc::clone(&shipper), keys()?)
+                .context("cannot start a thread")?;
+            Ok((host, shipper, selector, assembler, reporter))
+        };
+        let (host, shipper, selector, assembler, reporter) = match parts() {
+            Ok(parts) => parts,
+            Err(error) => return Err((error, carried)),
+        };
+        let mut streams = Streams::new(plans(&config, &selector));
+        streams.continue_from(carried.tally.clone());
+        let input = assembler.input().clone();
+        let governor = Governor::new(config.events.cpu_frequency_hz, config.overhead_budget_percent);
+        let rules = Rules {
+            window: config.window,
+            kill_switch: config.kill_switch.clone(),
+            rss_limit_bytes: config.rss_limit_bytes,
+        };
+        let engine =
+            Engine { rules, streams, assembler, governor, shared: Arc::clone(shared), state: State::new() };
+        let mut running = Self {
+            config,
+            engine,
+            reporter,
+            shipper,
+            http: None,
+            current: Arc::clone(current),
+            carried,
+            start_unix_ns,
+        };
+        match running.open(&host, selector, input, shared) {
+            Ok(()) => Ok(running),
+            Err(error) => Err((error, running.end(shared))),
+        }
+    }
+
+    /// Attaches, and opens the doors.
+    fn open(
+        &mut self,
+        host: &str,
+        selector: Arc<Selector>,
+        input: Input,
+        shared: &Arc<Shared>,
+    ) -> anyhow::Result<()> {
+        self.engine.begin()?;
+        if let Some(address) = self.config.listen {
+            self.http = Some(Server::start(address, Arc::clone(&shared.board))?);
+        }
+        let capturing = Capturing {
+            host: host.to_owned(),
+            sources: sources(&self.config).to_vec(),
+            chooser: Arc::new(ByRules { selector, event: None }),
+            all: self.config.all,
+            probe_budget_percent: self.config.events.alloc.probe_budget_percent,
+            table_bytes: self.config.table_memory_bytes,
+            table_cache: self.config.table_cache.clone(),
+            input,
+            shared: Arc::clone(shared),
+            is_over: AtomicBool::new(false),
+        };
+        let handling = Handling { capturing, shared: Arc::clone(shared), shipper: Arc::clone(&self.shipper) };
+        self.current.set(Arc::new(handling));
+        Ok(())
+    }
+
+    /// Runs until it is to end or another configuration is there.
+    pub(super) fn run(&mut self, file: &Path, shared: &Shared) -> (Ended, Option<Config>) {
+        let Self { config, engine, shipper, carried, start_unix_ns, .. } = self;
+        loop {
+            let ended = engine.run(|engine, tally| {
+                let figures = observe::figures(config, engine, tally, shipper, carried, *start_unix_ns);
+                let groups = engine.streams.groups();
+                let groups = groups.map(|(labels, pids)| (Arc::clone(labels), pids.clone())).collect();
+                shared.tell(figures, groups);
+                service::said(notify::alive());
+            });
+            if ended != Ended::Reload {
+                return (ended, None);
+            }
+            match service::load(file) {
+                Ok(config) => return (ended, Some(config)),
+                Err(reason) => {
+                    error!("the configuration is refused, the old one holds:\n{reason}");
+                    carried.config.n_refused += 1;
+                    carried.config.last_refusal = Some(reason.clone());
+                    shared.answer_reload(Some(reason));
+                }
+            }
+        }
+    }
+
+    /// Ends all of it: nothing is left in the kernel, what was counted is in the spool, and sent if there is time.
+    pub(super) fn end(self, shared: &Shared) -> Carried {
+        let Self { mut engine, reporter, shipper, http, current, mut carried, .. } = self;
+        engine.detach();
+        current.clear();
+        carried.tally = engine.streams.tally();
+        let Engine { assembler, state, .. } = engine;
+        carried.n_late += state.n_late;
+        carried.n_lowered += state.n_lowered;
+        carried.n_raised += state.n_raised;
+        carried.made = assembler.finish();
+        reporter.finish();
+        drop(http);
+        match Arc::try_unwrap(shipper) {
+            Ok(shipper) => {
+                let is_ending = shared.stop.load(Ordering::Relaxed);
+                let left = shipper.close(if is_ending { FLUSH_FOR } else { Duration::ZERO });
+                for (sink, n_batches) in left {
+                    info!("{n_batches} batches for {sink} wait in the spool");
+                }
+            }
+            // A capture that is under way holds it; the spool has everything.
+            Err(shipper) => drop(shipper),
+        }
+        carried
+    }
+}
+
+/// What is recorded by which stream.
+fn plans(config: &Config, selector: &Arc<Selector>) -> Vec<Plan> {
+    let plan = |events, event, all| Plan {
+        events,
+        chooser: Arc::new(ByRules { selector: Arc::clone(selector), event }),
+        all,
+        probe_budget_percent: config.events.alloc.probe_budget_percent,
+        table_bytes: config.table_memory_bytes,
+        table_cache: config.table_cache.clone(),
+    };
+    let [cpu, faults, alloc] = sources(config);
+    let mut plans = vec![plan(vec![cpu, faults], None, config.all)];
+    if config.extra_events().contains(&ExtraEvent::Alloc) {
+        plans.push(plan(vec![alloc], Some(ExtraEvent::Alloc), false));
+    }
+    plans
+}
+
+fn sources(config: &Config) -> [(&'static str, Source); 3] {
+    let events = &config.events;
+    [
+        ("cpu", Source::Cpu { frequency_hz: events.cpu_frequency_hz }),
+        ("faults", Source::Resident { interval_bytes: events.faults_interval_bytes }),
+        // What lives is followed by `agent record`: a window has no end of it.
+        ("alloc", Source::Alloc { interval_bytes: events.alloc.interval_bytes, live_heap: false }),
+    ]
+}
