@@ -40,7 +40,7 @@ pub fn sinks(config: &Config) -> Result<BTreeMap<String, Box<dyn Sink>>, Vec<Pro
             Err(error) => problems.push(Problem {
                 file: config.file.clone(),
                 place: Some(place_of(settings, &error)),
-                wrong: format!("the sink `{name}` cannot be made: {error}"),
+                wrong: format!("the sink `{name}` cannot be made: {}", reason(&error)),
                 remedy: "mend the file, or name another".to_owned(),
             }),
         }
@@ -63,6 +63,14 @@ fn connection(kind: &SinkKind) -> Option<&Connection> {
         | SinkKind::OtlpHttp(connection)
         | SinkKind::Pyroscope(connection, _) => Some(connection),
         SinkKind::Directory { .. } => None,
+    }
+}
+
+/// Without the address, which may hold a password.
+fn reason(error: &SinkError) -> String {
+    match error {
+        SinkError::Endpoint { reason, .. } => format!("its address cannot be used: {reason}"),
+        error => error.to_string(),
     }
 }
 
@@ -93,6 +101,7 @@ pub fn check(config: &Config) -> Checked {
         wrong,
         remedy: remedy.to_owned(),
     };
+    let at = |key| config.places.get(key).copied();
     for (name, sink) in &config.sinks {
         let place = |key| Some(sink.places.get(key).copied().unwrap_or(sink.place));
         if let Some(path) = connection(&sink.kind).and_then(|connection| connection.token_file.as_ref())
@@ -113,24 +122,28 @@ pub fn check(config: &Config) -> Checked {
     }
     match private(&config.spool.dir) {
         Ok(()) => {}
-        Err(Private::OfAnother(reason)) => found.warnings.push(problem(None, reason, SAME_USER)),
-        Err(Private::Wrong(reason)) => found.problems.push(problem(None, reason, OTHER_DIRECTORY)),
+        Err(Private::OfAnother(reason)) => found.warnings.push(problem(at("spool.dir"), reason, SAME_USER)),
+        Err(Private::Wrong(reason)) => found.problems.push(problem(at("spool.dir"), reason, OTHER_DIRECTORY)),
     }
     if let Some(dir) = &config.table_cache
         && let Err(Private::OfAnother(reason) | Private::Wrong(reason)) = private(dir)
     {
         let remedy =
             "unwind tables are built anew at each start; make it writable, or write table_cache = \"\"";
-        found.warnings.push(problem(None, reason, remedy));
+        found.warnings.push(problem(at("table_cache"), reason, remedy));
     }
     if let Some(dir) = config.control_socket.as_deref().and_then(Path::parent)
         && let Err(reason) = can_write(dir)
     {
-        found.problems.push(problem(None, reason, "choose another control_socket, or \"\" for none"));
+        found.problems.push(problem(
+            at("control_socket"),
+            reason,
+            "choose another control_socket, or \"\" for none",
+        ));
     }
     if let Some(path) = config.kill_switch.as_ref().filter(|path| path.exists()) {
         let wrong = format!("the kill switch {} is there: nothing would be attached", path.display());
-        found.warnings.push(problem(None, wrong, "remove that file"));
+        found.warnings.push(problem(at("kill_switch"), wrong, "remove that file"));
     }
     let users = Users::of_host();
     for target in &config.targets {

@@ -80,6 +80,8 @@ pub struct Config {
     pub spool: SpoolSettings,
     /// Receivers by name.
     pub sinks: BTreeMap<String, SinkSettings>,
+    /// Where the values are that the file sets, for what is found out about them later; `spool.dir` among them.
+    pub places: BTreeMap<&'static str, Place>,
     /// What better would not stay as it is.
     pub warnings: Vec<Problem>,
 }

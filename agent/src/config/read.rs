@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use toml_parser::{Source, lexer::TokenKind};
 
 use super::{
-    AllocEvent, Config, Events, MAX_FILE_BYTES, MAX_SINKS, MAX_TARGETS, Preset, Problem, SinkSettings,
+    AllocEvent, Config, Events, MAX_FILE_BYTES, MAX_SINKS, MAX_TARGETS, Place, Preset, Problem, SinkSettings,
     SpoolSettings, Target,
     preset::Defaults,
     problem::{Sheet, quoted},
@@ -100,7 +100,8 @@ fn config<'text>(sheet: &Sheet<'text>, file: &Path, root: DeTable<'text>) -> Opt
     let events = read_events(top.table("events"), events);
     let (has_targets, has_sinks) = (top.has_content("target"), top.has_content("sink"));
     let targets = targets(&mut top);
-    let spool = spool(top.table("spool"), window);
+    let mut places = top.places.clone();
+    let spool = spool(top.table("spool"), window, &mut places);
     let sinks = sinks(sheet, top.table("sink"));
     let config = Config {
         file: file.to_owned(),
@@ -119,6 +120,7 @@ fn config<'text>(sheet: &Sheet<'text>, file: &Path, root: DeTable<'text>) -> Opt
         targets,
         spool,
         sinks,
+        places,
         warnings: Vec::new(),
     };
     if !all && !has_targets {
@@ -169,7 +171,11 @@ fn targets(top: &mut Section<'_, '_>) -> Vec<Target> {
     top.list("target", MAX_TARGETS).into_iter().map(Target::read).collect()
 }
 
-fn spool(mut section: Section<'_, '_>, window: Duration) -> SpoolSettings {
+fn spool(
+    mut section: Section<'_, '_>,
+    window: Duration,
+    places: &mut BTreeMap<&'static str, Place>,
+) -> SpoolSettings {
     let dir = section.take("dir", path);
     let limits = Limits {
         max_bytes: section.take("max_bytes", bytes(1 << 20..=1 << 50)).unwrap_or(DEFAULT_MAX_BYTES),
@@ -179,6 +185,7 @@ fn spool(mut section: Section<'_, '_>, window: Duration) -> SpoolSettings {
         let wrong = "`spool.max_age` is no longer than the window: what cannot be sent at once is lost";
         section.problem("max_age", wrong.to_owned(), "write several windows, better some hours");
     }
+    places.extend(section.places.get("dir").map(|place| ("spool.dir", *place)));
     section.finish();
     SpoolSettings { dir: dir.unwrap_or_else(|| DEFAULT_SPOOL.into()), limits }
 }

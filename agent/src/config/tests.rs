@@ -68,6 +68,23 @@ fn the_example_has_every_key_and_nothing_wrong() {
 }
 
 #[test]
+fn the_example_says_what_holds_when_it_says_nothing() {
+    let (example, least) = (parse(EXAMPLE).expect("parses"), parse_part("all = true").expect("parses"));
+    let defaults = |config: Config| {
+        let Config { window, overhead_budget_percent, rss_limit_bytes, kill_switch, listen, .. } = config;
+        let Config { control_socket, table_memory_bytes, table_cache, events, spool, .. } = config;
+        let first = (config.preset, window, overhead_budget_percent, rss_limit_bytes, kill_switch, listen);
+        (first, control_socket, table_memory_bytes, table_cache, events, spool)
+    };
+    let retention = |config: &Config| match &config.sinks["local"].kind {
+        SinkKind::Directory { retention, .. } => Some(*retention),
+        _ => None,
+    };
+    assert_eq!(retention(&example), retention(&least));
+    assert_eq!(defaults(example), defaults(least));
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once_from_top_to_bottom() {
     let text = "\
 presett = 'balanced'
@@ -138,7 +155,7 @@ kind = 'directory'
 #[test]
 fn what_is_no_toml_is_told_by_line_and_nothing_else_is_guessed() {
     let told = problems("all = true\nwindow = \n[sink\n");
-    assert!(told.len() >= 2 && told[0].starts_with("2:9: this is no TOML: "), "{told:#?}");
+    assert!(told.len() >= 2 && told[0].starts_with("2:10: this is no TOML: "), "{told:#?}");
     assert!(!told.iter().any(|line| line.contains("no sink")), "{told:#?}");
     let twice = problems("all = true\nall = true\n");
     assert!(twice[0].starts_with("2:1: this is no TOML: duplicate key"), "{twice:#?}");
