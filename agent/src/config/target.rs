@@ -245,7 +245,7 @@ fn events(value: &DeValue<'_>) -> Meant<Named> {
     };
     let mut named = Named::default();
     let names = ExtraEvent::NAMES.map(|(name, event)| (name, (name, event)));
-    for event in list.iter() {
+    for event in list {
         let read = choice(&names)(event.get_ref());
         match read.map_err(|wrong| Wrong::new(format!("holds what {}", wrong.what), wrong.remedy))? {
             (_, Some(event)) => named.extra.insert(event),

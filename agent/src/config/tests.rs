@@ -172,7 +172,7 @@ fn nothing_to_measure_and_nowhere_to_deliver_are_problems() {
 #[test]
 fn rules_that_contradict_each_other_are_told_with_both_lines() {
     let same = "[[target]]\nexe = '/a'\nlabels = { a = '1' }\n[[target]]\nlabels = { a = 'B' }\nexe = '/a'\n";
-    let told = problems(&format!("{}{SINK}", same));
+    let told = problems(&format!("{same}{SINK}"));
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].starts_with("4:1: ") && told[0].contains("line 1 and says otherwise"), "{told:#?}");
     let twice = warnings(&same.replace('B', "1"));
