@@ -143,6 +143,13 @@ pub fn otlp_packages() -> Option<PathBuf> {
     Some(part.parent()?.parent()?.to_owned())
 }
 
+/// The Python package that has Prometheus' parsers, which only `cargo xtask test` fetches: its directory.
+#[must_use]
+pub fn prometheus_packages() -> Option<PathBuf> {
+    let part = fetched("BRAZIER_PROMETHEUS", "prometheus-client-0.26.0/prometheus_client/parser.py")?;
+    Some(part.parent()?.parent()?.to_owned())
+}
+
 /// The receiver of OTLP in Python.
 ///
 /// # Errors

@@ -1,10 +1,11 @@
 //! What a receiver of OTLP is made of in Python: gRPC and OpenTelemetry's own stubs.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::shell::{Workspace, find_program, run};
+use super::python_packages;
+use crate::shell::Workspace;
 
 /// The versions that tests were written against: the stubs speak the protocol of the agent's messages.
 const REQUIREMENTS: [&str; 3] =
@@ -15,18 +16,5 @@ const PART: &str = "grpc/__init__.py";
 
 /// Fetches them once for all checkouts; a file of gRPC in their directory.
 pub(crate) fn find(workspace: &Workspace) -> Result<PathBuf> {
-    let dir = workspace.cache.join(DIR);
-    let part = dir.join(PART);
-    if part.is_file() {
-        return Ok(part);
-    }
-    let python = find_program("python3").context("no python3 to receive OTLP with")?;
-    run(Command::new(python)
-        .args(["-m", "pip", "install", "--quiet", "--target"])
-        .arg(&dir)
-        .args(REQUIREMENTS))?;
-    if !part.is_file() {
-        bail!("the packages hold no `{PART}`");
-    }
-    Ok(part)
+    python_packages(workspace, &REQUIREMENTS, DIR, PART)
 }

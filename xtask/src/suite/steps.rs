@@ -28,6 +28,7 @@ struct Targets {
     envoy: Option<PathBuf>,
     otlp: Option<PathBuf>,
     pingora: Option<PathBuf>,
+    prometheus: Option<PathBuf>,
     workerd: Option<PathBuf>,
 }
 
@@ -83,6 +84,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     targets.envoy = fetched("envoy", fetch::envoy::find, tally);
     targets.otlp = fetched("receiver of OTLP", fetch::otlp::find, tally);
     targets.pingora = fetched("pingora", fetch::pingora::find, tally);
+    targets.prometheus = fetched("parser of Prometheus", fetch::prometheus::find, tally);
     targets.workerd = fetched("workerd", fetch::workerd::find, tally);
     tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
     for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
@@ -126,6 +128,7 @@ fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
         ("BRAZIER_ENVOY", &targets.envoy),
         ("BRAZIER_OTLP", &targets.otlp),
         ("BRAZIER_PINGORA", &targets.pingora),
+        ("BRAZIER_PROMETHEUS", &targets.prometheus),
         ("BRAZIER_WORKERD", &targets.workerd),
     ];
     for (name, program) in fetched {
