@@ -43,12 +43,12 @@ impl MemoryGuard {
         if within(self.recycled_ns, RECYCLE_REST) {
             return None;
         }
-        if share < 1.0 || self.dropped_ns.is_none() {
-            if within(self.dropped_ns, CACHES_REST) {
-                return None;
-            }
+        if !within(self.dropped_ns, CACHES_REST) {
             self.dropped_ns = Some(now_ns);
             return Some(MemoryAction::DropCaches);
+        }
+        if share < 1.0 {
+            return None;
         }
         if within(self.recycled_ns, RECYCLE_HELPS_FOR) {
             return Some(MemoryAction::Exit);
@@ -76,8 +76,9 @@ mod tests {
         assert_eq!(run(&mut guard, 0, 100, 79), []);
         let nearly = run(&mut guard, 100, 200, 85);
         assert_eq!(nearly, [(100, MemoryAction::DropCaches), (160, MemoryAction::DropCaches)]);
-        let full = run(&mut guard, 200, 231, 101);
-        assert_eq!(full, [(200, MemoryAction::RecycleSession), (230, MemoryAction::Exit)]);
+        let full = run(&mut guard, 200, 232, 101);
+        let last = [MemoryAction::RecycleSession, MemoryAction::DropCaches, MemoryAction::Exit];
+        assert_eq!(full, [200, 230, 231].into_iter().zip(last).collect::<Vec<_>>());
     }
 
     #[test]
@@ -87,7 +88,8 @@ mod tests {
         assert_eq!(seen, [(0, MemoryAction::DropCaches), (1, MemoryAction::RecycleSession)]);
         // It helped, for long enough.
         assert_eq!(run(&mut guard, 5, 1000, 50), []);
-        assert_eq!(run(&mut guard, 1000, 1002, 120), [(1000, MemoryAction::RecycleSession)]);
+        let again = run(&mut guard, 1000, 1002, 120);
+        assert_eq!(again, [(1000, MemoryAction::DropCaches), (1001, MemoryAction::RecycleSession)]);
     }
 
     proptest! {

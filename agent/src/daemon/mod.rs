@@ -25,6 +25,7 @@ pub mod prometheus;
 mod reporter;
 mod running;
 pub mod service;
+mod reading;
 pub mod status;
 mod streams;
 mod tally;
