@@ -12,7 +12,7 @@ Examples:
   agent ctl capture --event alloc --pid 4711 -o alloc.svg              as a file here
   agent ctl status                                                     what is attached to what
   agent ctl reload                                                     read the configuration anew
-  agent ctl flush                                                      have sinks take what waits for them
+  agent ctl flush                                                      have sinks take what waits
 
 Exit status: 0 when it was done; 1 when it was refused or failed; 2 for wrong usage; 3 when no daemon can be reached.
 For root and the user of the daemon only.";
