@@ -9,6 +9,7 @@ mod demo;
 mod ebpf;
 mod fetch;
 mod fuzz;
+mod package;
 mod packages;
 mod process;
 mod shell;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Args),
     /// Hold the estimates of --event alloc against 10 GiB that are known
     AllocAccuracy(alloc_accuracy::Args),
+    /// Make a Debian package of the agent
+    Package(package::Args),
     /// Rewrite the golden files from what the code does now
     Bless,
     /// Make hostile input for the readers and the walk; fails when something is found
@@ -80,6 +83,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Vm(args) => vm::run(&workspace, &args)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::AllocAccuracy(args) => alloc_accuracy::run(&workspace, &args)?,
+        Command::Package(args) => package::run_command(&workspace, &args)?,
         Command::Bless => bless::run(&workspace)?,
         Command::Capture { args } => capture::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,

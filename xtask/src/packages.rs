@@ -69,6 +69,13 @@ pub(crate) const BENCH: [Package; 11] = [
     ("util-linux", "chrt and taskset"),
 ];
 
+/// What a Debian package is made with.
+pub(crate) const PACKAGE: [Package; 2] =
+    [("dpkg-dev", "finds the libraries that the agent takes"), ("binutils", "strips it")];
+
+/// Who finds fault with it.
+pub(crate) const LINT: [Package; 1] = [("lintian", "knows Debian's policy")];
+
 /// Installs what is missing; says so and does nothing when all is there.
 pub(crate) fn install(packages: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();
