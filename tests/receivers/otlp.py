@@ -7,9 +7,9 @@ Prints one JSON object for each request that it takes, with what it read in it. 
 server.key from there and asks clients for a certificate. --refuse N answers the first N requests over gRPC with
 UNAVAILABLE and RetryInfo, over HTTP with 429 and Retry-After. --read prints the same of a file of profiles.
 
---ledger FILE adds a line for each request, whatever the answer, and answers once the line is on disk. --mode FILE is
-read at each request and says how it is answered: ok (also without the file), 429 (come again), 500 (never), garbage,
-freeze (no answer until the mode is another), close (none at all).
+--ledger FILE prints nothing, and adds a line for each request, whatever the answer, which waits until it is on disk.
+--mode FILE is read at each request and says how it is answered: ok (also without the file), 429 (come again), 500
+(never), garbage, freeze (no answer until the mode is another), close (none at all).
 """
 
 import argparse
@@ -91,6 +91,8 @@ def read_metrics(request):
 
 
 def tell(protocol, headers, reading):
+    if FILES["ledger"] is not None:
+        return
     reading["protocol"] = protocol
     reading["headers"] = {key.lower(): value for key, value in headers if key.lower() in KEPT_HEADERS}
     with LOCK:

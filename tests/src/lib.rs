@@ -3,12 +3,18 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod chaos;
 pub mod control_group;
 pub mod cpu_time;
+pub mod daemon;
+pub mod disk;
 pub mod folded;
+pub mod ledger;
 pub mod memory;
 pub mod paths;
 pub mod process;
+pub mod prometheus;
 pub mod report;
 pub mod servers;
+pub mod spooled;
 pub mod wait;

@@ -5,6 +5,7 @@ mod allocations;
 mod allocators;
 mod command;
 mod control;
+mod daemon_chaos;
 mod envoy;
 mod filters;
 mod first_samples;

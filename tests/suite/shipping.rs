@@ -22,11 +22,11 @@ use agent::send::{
     sink::{Compression, Connection, OtlpGrpc, OtlpHttp, ProxyChoice, Sink, Tls},
     spool::{Limits, Spool},
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use profile::{Frame, KERNEL_MAPPING, Labels, Mapping, Meta, Profile, ValueType};
 use serde_json::{Value, json};
 use tests::{
-    paths,
+    disk::Disk,
     process::Running,
     servers::{Certificates, OtlpReceiver},
     wait,
@@ -262,8 +262,7 @@ fn both_protocols_go_through_a_proxy_that_wants_a_password() -> Result<()> {
 fn a_full_disk_is_a_counted_failure_and_what_was_spooled_before_is_still_there() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let disk = dir.path().join("disk");
-    std::fs::create_dir(&disk)?;
-    let _mounted = Mounted::tmpfs(&disk, "256k")?;
+    let _mounted = Disk::mount(&disk, "256k")?;
     let sinks = ["a".to_owned()];
     let mut spool = Spool::open(&disk.join("spool"), Limits::default(), &sinks, 0)?;
     let mut keys = Keys::random()?;
@@ -323,25 +322,4 @@ fn what_was_spooled_is_there_after_the_spooler_was_killed_however_often() -> Res
     assert_eq!(seen, kept, "{n_untold} untold, {n_unfinished} unfinished");
     assert!(n_untold <= 8 && n_unfinished <= 8, "{n_untold} untold, {n_unfinished} unfinished");
     Ok(())
-}
-
-/// A file system that goes with its guard.
-struct Mounted<'a> {
-    path: &'a Path,
-}
-
-impl<'a> Mounted<'a> {
-    fn tmpfs(path: &'a Path, size: &str) -> Result<Self> {
-        let mut mount = Command::new(paths::find("mount", "mount")?);
-        let status = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path).status();
-        ensure!(status.context("cannot start mount")?.success(), "cannot mount a tmpfs");
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        // Lazily: whatever the test still holds open goes with it.
-        let _ = Command::new("umount").arg("--lazy").arg(self.path).status();
-    }
 }

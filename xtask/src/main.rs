@@ -5,6 +5,7 @@ mod alloc_accuracy;
 mod bench;
 mod bless;
 mod capture;
+mod chaos;
 mod demo;
 mod ebpf;
 mod fetch;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Have things go wrong while the daemon runs; fails when anything is lost that is not counted
+    Chaos(chaos::Args),
     /// Profile a real nginx under load and leave a flamegraph
     Demo,
     /// Compile the target programs of tests/programs into a directory
@@ -87,6 +90,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bless => bless::run(&workspace)?,
         Command::Capture { args } => capture::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,
+        Command::Chaos(args) => chaos::run(&workspace, &args)?,
         Command::Demo => demo::run(&workspace)?,
         Command::Programs { dir } => {
             for program in xtask::programs::build_all(&workspace.root, &dir)? {

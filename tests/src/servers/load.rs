@@ -1,8 +1,9 @@
 //! Load on a server, while its guard is held.
 
-use std::{process::Command, time::Duration};
+use std::{io::Write as _, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::NamedTempFile;
 
 use super::Server;
 use crate::{paths, process::Running};
@@ -16,6 +17,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// wrk with a few connections.
 pub struct Load {
     running: Running,
+    _script: Option<NamedTempFile>,
 }
 
 /// What became of requests.
@@ -35,7 +37,20 @@ impl Load {
     pub fn start(server: &Server) -> Result<Self> {
         let mut command = Command::new(paths::find("wrk", "wrk")?);
         command.args(["-t", "1", "-c", "8", "-d"]).arg(format!("{AT_MOST_S}s")).arg(server.url());
-        Ok(Self { running: Running::start(&mut command)? })
+        Ok(Self { running: Running::start(&mut command)?, _script: None })
+    }
+
+    /// The same for so long, with each connection at rest for so long before each request: a server that is not busy.
+    ///
+    /// # Errors
+    /// If wrk is missing.
+    pub fn with_rests(server: &Server, rest: Duration, run_time: Duration) -> Result<Self> {
+        let mut script = NamedTempFile::new().context("cannot create a script for wrk")?;
+        write!(script, "function delay() return {} end", rest.as_millis()).context("cannot write it")?;
+        let mut command = Command::new(paths::find("wrk", "wrk")?);
+        command.args(["-t", "1", "-c", "8", "-d"]).arg(format!("{}s", run_time.as_secs()));
+        command.arg("-s").arg(script.path()).arg(server.url());
+        Ok(Self { running: Running::start(&mut command)?, _script: Some(script) })
     }
 
     /// Whether it still runs: a load that gave up explains a profile with nothing in it.

@@ -27,7 +27,7 @@ pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use haproxy::start as haproxy;
 pub use nginx::start as nginx;
-pub use otlp::{Certificates, OtlpReceiver};
+pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;
 

@@ -1,6 +1,12 @@
 //! A receiver of OTLP that nobody of this project wrote, but for the lines that print what it got.
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -18,29 +24,56 @@ pub struct OtlpReceiver {
     pub http: SocketAddr,
 }
 
+/// A receiver that can be started again at the same place, and that fails as it is told.
+#[derive(Debug, Clone)]
+pub struct ReceiverPlace {
+    /// Where it takes gRPC.
+    pub grpc: SocketAddr,
+    /// Where it takes HTTP.
+    pub http: SocketAddr,
+    /// A line for each request, as `tests/receivers/otlp.py` says.
+    pub ledger: PathBuf,
+    /// How it answers.
+    pub mode: PathBuf,
+}
+
 impl OtlpReceiver {
     /// Starts it; `None` where its packages are not. It refuses the first so many requests over each protocol.
     ///
     /// # Errors
     /// If it does not listen.
     pub fn start(n_refused: u32, tls: Option<&Certificates>) -> Result<Option<Self>> {
+        let mut options = vec![OsString::from(format!("--refuse={n_refused}"))];
+        options.extend(tls.iter().flat_map(|tls| ["--tls".into(), tls.dir().into()]));
+        Self::with(free_address()?, free_address()?, &options)
+    }
+
+    /// Starts it at a place; `None` where its packages are not.
+    ///
+    /// # Errors
+    /// If it does not listen.
+    pub fn at(place: &ReceiverPlace) -> Result<Option<Self>> {
+        let options = ["--ledger".into(), (&place.ledger).into(), "--mode".into(), (&place.mode).into()];
+        Self::with(place.grpc, place.http, &options)
+    }
+
+    fn with(grpc: SocketAddr, http: SocketAddr, options: &[OsString]) -> Result<Option<Self>> {
         let Some(packages) = paths::otlp_packages() else { return Ok(None) };
-        let (grpc, http) = (free_address()?, free_address()?);
         let mut command = Command::new(paths::find("python3", "python3")?);
-        command.env("PYTHONPATH", packages).arg(paths::otlp_receiver()?).args([
-            grpc.to_string(),
-            http.to_string(),
-            format!("--refuse={n_refused}"),
-        ]);
-        if let Some(tls) = tls {
-            command.arg("--tls").arg(tls.dir());
-        }
+        command.env("PYTHONPATH", packages).arg(paths::otlp_receiver()?);
+        command.args([grpc.to_string(), http.to_string()]).args(options);
         let running = Running::start(&mut command)?;
         wait::until("the receiver listens", Duration::from_secs(20), || {
             ensure!(!running.has_ended(), "the receiver ended: {}", running.stderr()?);
             Ok(running.stderr()?.contains("ready").then_some(()))
         })?;
         Ok(Some(Self { running, grpc, http }))
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// What it took so far, one object for each request.
