@@ -14,6 +14,9 @@ use serde::Deserialize;
 pub struct Line {
     /// When, in nanoseconds since the Unix epoch.
     pub unix_ns: u64,
+    /// `grpc` or `http`.
+    #[serde(default)]
+    pub protocol: String,
     /// How it was answered: `ok`, or a fault.
     pub answer: String,
     /// Of the header.
