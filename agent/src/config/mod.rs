@@ -106,8 +106,6 @@ pub struct AllocEvent {
     pub interval_bytes: u64,
     /// What probes may cost, of one CPU.
     pub probe_budget_percent: f64,
-    /// Follow what lives.
-    pub live_heap: bool,
 }
 
 /// Where batches wait.

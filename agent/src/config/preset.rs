@@ -42,19 +42,19 @@ impl Preset {
                 window: Duration::from_secs(10),
                 overhead_budget_percent: 1.0,
                 table_memory_bytes: 64 << 20,
-                events: events(99, 64 << 10, 5, (512 << 10, 2.5, false)),
+                events: events(99, 64 << 10, 5, (512 << 10, 2.5)),
             },
             Self::LowOverhead => Defaults {
                 window: Duration::from_secs(60),
                 overhead_budget_percent: 0.5,
                 table_memory_bytes: 32 << 20,
-                events: events(19, 1 << 20, 30, (4 << 20, 1.0, false)),
+                events: events(19, 1 << 20, 30, (4 << 20, 1.0)),
             },
             Self::Detailed => Defaults {
                 window: Duration::from_secs(10),
                 overhead_budget_percent: 3.0,
                 table_memory_bytes: 256 << 20,
-                events: events(499, 16 << 10, 1, (128 << 10, 5.0, true)),
+                events: events(499, 16 << 10, 1, (128 << 10, 5.0)),
             },
         }
     }
@@ -64,12 +64,12 @@ fn events(
     cpu_frequency_hz: u64,
     faults_interval_bytes: u64,
     memory_s: u64,
-    (interval_bytes, probe_budget_percent, live_heap): (u64, f64, bool),
+    (interval_bytes, probe_budget_percent): (u64, f64),
 ) -> Events {
     Events {
         cpu_frequency_hz,
         faults_interval_bytes,
         memory_interval: Duration::from_secs(memory_s),
-        alloc: AllocEvent { interval_bytes, probe_budget_percent, live_heap },
+        alloc: AllocEvent { interval_bytes, probe_budget_percent },
     }
 }

@@ -151,7 +151,6 @@ fn read_events(mut section: Section<'_, '_>, defaults: Events) -> Events {
     let mut alloc = section.table("alloc");
     let interval = alloc.take("interval", intervals());
     let probe_budget = alloc.take("probe_budget", percent(100_000.0));
-    let live_heap = alloc.take("live_heap", boolean);
     for section in [cpu, faults, memory, alloc, section] {
         section.finish();
     }
@@ -162,7 +161,6 @@ fn read_events(mut section: Section<'_, '_>, defaults: Events) -> Events {
         alloc: AllocEvent {
             interval_bytes: interval.unwrap_or(defaults.alloc.interval_bytes),
             probe_budget_percent: probe_budget.unwrap_or(defaults.alloc.probe_budget_percent),
-            live_heap: live_heap.unwrap_or(defaults.alloc.live_heap),
         },
     }
 }

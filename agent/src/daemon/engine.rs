@@ -16,9 +16,10 @@ use tracing::{error, info, warn};
 use super::{
     assembler::Assembler,
     board::Board,
-    figures::Figures,
+    figures::{BudgetFigures, Figures},
     governor::{Governor, Reading},
     memory_guard::{MemoryAction, MemoryGuard},
+    reading::Spent,
     streams::Streams,
     tally::{Tally, program},
 };
@@ -112,13 +113,12 @@ pub(super) struct State {
     /// Windows that ended later than they should have.
     pub(super) n_late: u64,
     looked: Instant,
-    /// Kernel run time of the programs that sample by time, and of all else, when it looked last.
-    spent: (Duration, Duration),
+    /// What had been spent when it looked last.
+    spent: Spent,
     pub(super) is_killed: bool,
     try_again: Option<Instant>,
-    pub(super) n_lowered: u64,
-    pub(super) n_raised: u64,
-    pub(super) last_step: Option<super::governor::StepReason>,
+    /// Steps of the rate.
+    pub(super) budget: BudgetFigures,
     pub(super) pumped_ns: Option<u64>,
 }
 
@@ -130,12 +130,10 @@ impl State {
             is_late: false,
             n_late: 0,
             looked: Instant::now(),
-            spent: (Duration::ZERO, Duration::from_nanos(clock::process_cpu_ns())),
+            spent: spent(&Tally::default()),
             is_killed: false,
             try_again: None,
-            n_lowered: 0,
-            n_raised: 0,
-            last_step: None,
+            budget: BudgetFigures::default(),
             pumped_ns: None,
         }
     }
@@ -239,12 +237,11 @@ impl Engine {
 
     /// Looks at what all of it costs.
     fn look(&mut self) -> Option<Ended> {
-        let elapsed = self.state.looked.elapsed();
         self.state.looked = Instant::now();
         if let Err(error) = self.streams.look() {
             warn!("counters of the kernel side cannot be read: {}", super::causes(&error));
         }
-        self.keep_budget(elapsed);
+        self.keep_budget();
         let renewed = self.streams.renew(false, self.governor.rate_hz());
         self.take_renewed(renewed);
         let rss_bytes = rss_bytes();
@@ -274,32 +271,17 @@ impl Engine {
         }
     }
 
-    fn keep_budget(&mut self, elapsed: Duration) {
-        let tally = self.streams.tally();
-        let cpu = program(Source::Cpu { frequency_hz: 0 });
-        let run_time = |is: fn(&str, &str) -> bool| -> Duration {
-            tally.programs.iter().filter(|(name, _)| is(name, cpu)).map(|(_, cost)| cost.run_time).sum()
-        };
-        let sampling = run_time(|name, cpu| name == cpu);
-        let rest = run_time(|name, cpu| name != cpu) + Duration::from_nanos(clock::process_cpu_ns());
-        let reading = Reading {
-            elapsed,
-            n_cpus: n_cpus(),
-            sampling: (!tally.programs.is_empty()).then(|| sampling.saturating_sub(self.state.spent.0)),
-            rest: rest.saturating_sub(self.state.spent.1),
-        };
-        self.state.spent = (sampling, rest);
+    fn keep_budget(&mut self) {
+        let now = spent(&self.streams.tally());
+        let before = std::mem::replace(&mut self.state.spent, now);
         if !self.streams.any() {
             return;
         }
+        let sampling = program(Source::Cpu { frequency_hz: 0 });
+        let reading = Reading::between(&before, &self.state.spent, &[sampling], n_cpus());
         let Some(step) = self.governor.read(&reading) else { return };
         info!("{step}");
-        if step.to_hz < step.from_hz {
-            self.state.n_lowered += 1;
-        } else {
-            self.state.n_raised += 1;
-        }
-        self.state.last_step = Some(step.reason);
+        self.state.budget.note(&step);
         match self.streams.set_frequency(step.to_hz) {
             Ok(windows) => self.assembler.input().give(windows),
             Err(error) => {
@@ -309,6 +291,15 @@ impl Engine {
             }
         }
         self.state.window_began = Instant::now();
+    }
+}
+
+/// What has been spent until now.
+fn spent(tally: &Tally) -> Spent {
+    Spent {
+        taken_ns: clock::monotonic_ns(),
+        programs: tally.programs.clone(),
+        agent_cpu: Duration::from_nanos(clock::process_cpu_ns()),
     }
 }
 

@@ -1,19 +1,30 @@
-//! From figures to what the governor goes by, and from its steps back to figures.
+//! From what was spent to what the governor goes by, and from its steps to figures.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    figures::{BudgetFigures, Figures},
+    figures::BudgetFigures,
     governor::{Reading, Step, StepReason},
 };
+use crate::kernel::Cost;
+
+/// What was spent until a moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spent {
+    /// The moment.
+    pub(super) taken_ns: u64,
+    /// By program of the kernel side; none where this kernel keeps no statistics for us.
+    pub(super) programs: BTreeMap<String, Cost>,
+    /// By the agent, user and system.
+    pub(super) agent_cpu: Duration,
+}
 
 impl Reading {
-    /// What was used between two figures. `sampling` are the programs that sample at the rate.
-    #[must_use]
-    pub fn between(before: &Figures, after: &Figures, sampling: &[&str], n_cpus: u32) -> Self {
+    /// What was used between two moments. `sampling` are the programs that sample at the rate.
+    pub(super) fn between(before: &Spent, after: &Spent, sampling: &[&str], n_cpus: u32) -> Self {
         // The run time of a program that was loaded anew begins at 0 again: nothing is known of that second.
         let used = |name: &str| {
-            let run_time = |figures: &Figures| figures.programs.get(name).map(|cost| cost.run_time);
+            let run_time = |spent: &Spent| spent.programs.get(name).map(|cost| cost.run_time);
             let (before, after) = (run_time(before).unwrap_or_default(), run_time(after).unwrap_or_default());
             after.saturating_sub(before)
         };
@@ -31,7 +42,7 @@ impl Reading {
 
 impl BudgetFigures {
     /// The rate has changed.
-    pub fn note(&mut self, step: &Step) {
+    pub(super) fn note(&mut self, step: &Step) {
         self.frequency_hz = step.to_hz;
         self.last_step = Some(step.reason);
         let n = match step.reason {
@@ -47,16 +58,15 @@ impl BudgetFigures {
 mod tests {
     use std::time::Duration;
 
-    use super::{BudgetFigures, Figures, Reading, Step, StepReason};
+    use super::{BudgetFigures, Reading, Spent, Step, StepReason};
     use crate::kernel::Cost;
 
-    fn figures(taken_s: u64, programs: &[(&str, u64)], agent_ms: u64) -> Figures {
+    fn figures(taken_s: u64, programs: &[(&str, u64)], agent_ms: u64) -> Spent {
         let cost = |ms: u64| Cost { run_time: Duration::from_millis(ms), n_runs: ms };
-        Figures {
+        Spent {
             taken_ns: taken_s * 1_000_000_000,
             programs: programs.iter().map(|(name, ms)| ((*name).to_owned(), cost(*ms))).collect(),
             agent_cpu: Duration::from_millis(agent_ms),
-            ..Figures::default()
         }
     }
 

@@ -212,8 +212,8 @@ impl Running {
         carried.tally = engine.streams.tally();
         let Engine { assembler, state, .. } = engine;
         carried.n_late += state.n_late;
-        carried.n_lowered += state.n_lowered;
-        carried.n_raised += state.n_raised;
+        carried.n_lowered += state.budget.n_lowered;
+        carried.n_raised += state.budget.n_raised;
         carried.made = assembler.finish();
         reporter.finish();
         drop(http);
