@@ -3,6 +3,7 @@
 //! Each body takes any bytes and panics if something that must hold does not. `tests/fuzz` runs them under a
 //! fuzzer, which needs a nightly compiler; `tests/replay.rs` runs them over the corpora in plain `cargo test`.
 
+mod config;
 mod frames;
 mod object;
 pub mod seeds;
@@ -22,12 +23,13 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
     Target { name: "text", body: text::body },
     Target { name: "spool", body: spool::body },
+    Target { name: "config", body: config::body },
 ];
 
 /// Runs a target's body on one input.

@@ -1,5 +1,6 @@
 //! What the fuzzer starts from: inputs of every shape that is known to lead somewhere, and every known attack.
 
+use crate::config;
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
 use crate::spool;
 
@@ -46,6 +47,9 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     }
     for (name, bytes) in spool::seeds() {
         add("spool", name, bytes);
+    }
+    for (name, bytes) in config::seeds() {
+        add("config", name, bytes);
     }
     for i in 0..48_u32 {
         let n_bytes = 16 << (i % 8);
