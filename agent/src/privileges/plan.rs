@@ -37,7 +37,7 @@ pub const NEEDS: [Need; 6] = [
     },
     Need {
         capability: Capability::CAP_SYS_PTRACE,
-        needed_for: "/proc/PID of other users: mappings, root directory, environment of containers",
+        needed_for: "/proc/PID of other users: mappings, mapped files, root directory",
         without: "files of other users' processes stay closed: no names, stacks that end early",
         is_required: false,
     },

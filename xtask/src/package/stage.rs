@@ -24,6 +24,9 @@ const FILES: [(&str, &str); 4] = [
     ("brazier-agent.1", "usr/share/man/man1/brazier-agent.1"),
 ];
 
+/// What the unit runs before and after the agent.
+const SETTINGS: (&str, &str) = ("settings", "usr/libexec/brazier-agent/settings");
+
 /// What dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
@@ -36,6 +39,7 @@ pub(super) fn lay_out(workspace: &Path, contents: &Contents<'_>, root: &Path) ->
     for (name, to) in FILES {
         copy(&packaging.join(name), &root.join(to), 0o644)?;
     }
+    copy(&packaging.join(SETTINGS.0), &root.join(SETTINGS.1), 0o755)?;
     let documentation = root.join(DOCUMENTATION);
     // Every key of the configuration.
     let example = workspace.join("docs/agent.toml");
