@@ -67,7 +67,6 @@ impl DaemonConfig {
     /// If that fails.
     pub fn write(&self) -> Result<PathBuf> {
         let path = self.dir.join("agent.toml");
-        fs::create_dir_all(self.dir.join("run")).context("cannot create the directory of the socket")?;
         fs::write(&path, self.text()).context("cannot write agent.toml")?;
         Ok(path)
     }

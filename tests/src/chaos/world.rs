@@ -24,7 +24,7 @@ use crate::{
     disk::Disk,
     ledger::Ledger,
     paths,
-    process::Finished,
+    process::{Finished, Running},
     prometheus::Metrics,
     servers::{self, Load, OtlpReceiver, ReceiverPlace, Server},
     spooled::Spooled,
@@ -49,6 +49,7 @@ pub(super) struct World {
     receivers: BTreeMap<At, Receiver>,
     _load: Load,
     _server: Server,
+    _grower: Running,
     disk: Disk,
     before: Objects,
     config: PathBuf,
@@ -74,6 +75,10 @@ impl World {
         let dir = tempfile::tempdir().context("cannot create a directory")?;
         let server = servers::nginx()?;
         let load = Load::with_rests(&server, REST, run_time + SETTLE + END)?;
+        // nginx under even load takes no memory.
+        let grower = paths::program("grower")?;
+        let targets = format!("[[target]]\nexe = \"/usr/sbin/nginx\"\n[[target]]\nexe = {grower:?}");
+        let grower = Running::start(Command::new(grower).args(["sawtooth", "4096", "3"]))?;
         let before = Objects::all()?;
         own_network()?;
         let mut receivers = BTreeMap::new();
@@ -87,12 +92,13 @@ impl World {
         }
         let disk = Disk::mount(&dir.path().join("disk"), DISK_SIZE)?;
         let spool_dir = dir.path().join("disk/spool");
-        let config = config(dir.path(), &spool_dir, &receivers, window).write()?;
+        let config = config(dir.path(), &spool_dir, &receivers, window, targets).write()?;
         let mut world = Self {
             agent: None,
             receivers,
             _load: load,
             _server: server,
+            _grower: grower,
             disk,
             before,
             config,
@@ -230,8 +236,8 @@ impl World {
 
     /// Waits until all has arrived, ends the agent in order, and collects what there is to see.
     pub(super) fn finish(mut self) -> Result<(Evidence, Vec<String>, Vec<String>)> {
-        let end = Instant::now() + SETTLE;
-        while self.told.is_none() || self.n_waiting() > 0 {
+        let (begin_unix_ns, end) = (unix_ns(), Instant::now() + SETTLE);
+        while self.told.is_none() || self.told_unix_ns < begin_unix_ns || self.n_waiting() > 0 {
             if Instant::now() > end {
                 self.violations.push(format!("{} batches still wait after {SETTLE:?}", self.n_waiting()));
                 break;
@@ -289,7 +295,13 @@ impl Receiver {
     }
 }
 
-fn config(dir: &Path, spool_dir: &Path, receivers: &BTreeMap<At, Receiver>, window: &str) -> DaemonConfig {
+fn config(
+    dir: &Path,
+    spool_dir: &Path,
+    receivers: &BTreeMap<At, Receiver>,
+    window: &str,
+    targets: String,
+) -> DaemonConfig {
     let otlp = |(at, receiver): (&At, &Receiver)| {
         let (kind, address) = match at {
             At::Grpc => ("otlp-grpc", receiver.place.grpc),
@@ -306,7 +318,7 @@ fn config(dir: &Path, spool_dir: &Path, receivers: &BTreeMap<At, Receiver>, wind
         dir: dir.to_owned(),
         window: window.to_owned(),
         frequency_hz: 199,
-        targets: "[[target]]\nexe = \"/usr/sbin/nginx\"".to_owned(),
+        targets,
         listen: LISTEN,
         spool_dir: spool_dir.to_owned(),
         spool_size: "32MiB".to_owned(),
