@@ -5,6 +5,7 @@ use std::time::Duration;
 use profile::Labels;
 
 use super::{
+    assembler::Made,
     engine::{Engine, rss_bytes},
     figures::{
         BudgetFigures, Figures, KillSwitch, MAX_TOLD_PIDS, SpoolState, TableFigures, TargetFigures,
@@ -25,33 +26,18 @@ pub(super) fn figures(
     start_unix_ns: u64,
 ) -> Figures {
     let Engine { streams, assembler, governor, state, .. } = engine;
-    let made = assembler.made();
-    let mut lost = tally.lost.clone();
-    lost.samples.insert("unspooled", made.n_unspooled);
     let mut targets: Vec<TargetFigures> =
         streams.groups().map(|(labels, pids)| target(labels, pids)).collect();
     targets.sort_by(|a, b| b.n_processes.cmp(&a.n_processes).then_with(|| a.service.cmp(&b.service)));
-    Figures {
+    let mut figures = Figures {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         start_unix_ns,
-        taken_unix_ns: clock::unix_ns(),
-        taken_ns: clock::monotonic_ns(),
-        samples: made.samples,
         tables: TableFigures {
             bytes: streams.table_bytes(),
             limit_bytes: config.table_memory_bytes,
-            evicted: lost.others_by("tables_evicted"),
+            ..TableFigures::default()
         },
-        lost,
-        stacks: made.stacks,
-        windows: WindowFigures {
-            made: made.n_windows,
-            late: carried.n_late + state.n_late,
-            profiles: made.n_profiles,
-        },
-        symbols: made.symbols,
-        programs: tally.programs.clone(),
-        agent_cpu: Duration::from_nanos(clock::process_cpu_ns()),
+        windows: WindowFigures { late: carried.n_late + state.n_late, ..WindowFigures::default() },
         rss_bytes: rss_bytes(),
         rss_limit_bytes: config.rss_limit_bytes,
         budget: BudgetFigures {
@@ -67,13 +53,40 @@ pub(super) fn figures(
         sessions: streams.sessions(),
         pumped_ns: state.pumped_ns.filter(|_| !state.is_killed),
         shipper: (!config.sinks.is_empty()).then(|| shipper.figures()),
-        spool: SpoolState { limit_bytes: config.spool.limits.max_bytes, write_error: made.write_error },
+        spool: SpoolState { limit_bytes: config.spool.limits.max_bytes, ..SpoolState::default() },
         config: carried.config.clone(),
         kill_switch: KillSwitch {
             path: config.kill_switch.clone().unwrap_or_default(),
             is_on: state.is_killed,
         },
-    }
+        ..Figures::default()
+    };
+    count(&mut figures, tally, assembler.made());
+    figures
+}
+
+/// As of the end: what was counted since `told` is in it, all else is as it was.
+pub(super) fn at_the_end(told: &Figures, carried: &Carried) -> Figures {
+    let mut figures = told.clone();
+    count(&mut figures, &carried.tally, carried.made.clone());
+    figures
+}
+
+/// What streams and windows have counted so far.
+fn count(figures: &mut Figures, tally: &Tally, made: Made) {
+    figures.taken_unix_ns = clock::unix_ns();
+    figures.taken_ns = clock::monotonic_ns();
+    figures.lost = tally.lost.clone();
+    figures.lost.samples.insert("unspooled", made.n_unspooled);
+    figures.tables.evicted = figures.lost.others_by("tables_evicted");
+    figures.programs.clone_from(&tally.programs);
+    figures.samples = made.samples;
+    figures.stacks = made.stacks;
+    figures.windows.made = made.n_windows;
+    figures.windows.profiles = made.n_profiles;
+    figures.symbols = made.symbols;
+    figures.spool.write_error = made.write_error;
+    figures.agent_cpu = Duration::from_nanos(clock::process_cpu_ns());
 }
 
 fn target(labels: &Labels, pids: &[u32]) -> TargetFigures {

@@ -28,6 +28,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    clock,
     config::{self, Config, ExtraEvent},
     kernel::Source,
     procfs,
@@ -215,6 +216,10 @@ impl Running {
         carried.n_lowered += state.budget.n_lowered;
         carried.n_raised += state.budget.n_raised;
         carried.made = assembler.finish();
+        // So that the last that receivers are told adds up to what they have got.
+        if let Some(view) = shared.board.view(clock::monotonic_ns()) {
+            shared.board.publish(observe::at_the_end(&view.figures, &carried));
+        }
         reporter.finish();
         drop(http);
         match Arc::try_unwrap(shipper) {
