@@ -11,8 +11,9 @@ use crate::{
     table_cache::TableCache,
 };
 
-/// Files have IDs that are not used again (`abi::frame::MAX_FILE_ID`): past this many, it is time for another stream.
-const MANY_FILES: usize = abi::frame::MAX_FILE_ID as usize / 2;
+/// Files have numbers that are not used again, each stays open, and the kernel side has room for the tables of
+/// [`abi::limits::MAX_UNWIND_FILES`]: past this many, it is time for another stream.
+const MANY_FILES: usize = abi::limits::MAX_UNWIND_FILES as usize / 2;
 /// Processes whose group is looked up at once, if nothing was sampled of them.
 const MAX_JUDGED_AT_ONCE: usize = 256;
 
