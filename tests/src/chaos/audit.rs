@@ -136,11 +136,13 @@ impl Evidence {
         }
     }
 
-    /// Every sample that the agent has told of as spooled has arrived somewhere, in one profile.
+    /// Every sample that the agent has told of as spooled has arrived somewhere, in one profile. What was refused for good
+    /// did, too: its loss is another count.
     fn samples(&self, audit: &mut Audit) {
         let mut keys = BTreeSet::new();
         let mut received: BTreeMap<&str, u64> = BTreeMap::new();
-        for line in self.ledgers.values().flat_map(|ledger| &ledger.lines).filter(|line| line.is_taken()) {
+        let arrived = self.ledgers.values().flat_map(|ledger| &ledger.lines);
+        for line in arrived.filter(|line| line.is_taken() || line.is_refused()) {
             if let Some((event, n)) = line.samples()
                 && keys.insert(line.key.as_deref())
             {
@@ -296,6 +298,23 @@ mod tests {
             let found = violations(change);
             assert!(found.iter().any(|it| it.starts_with(expected)), "{expected}: {found:#?}");
         }
+    }
+
+    #[test]
+    fn samples_that_both_receivers_refused_for_good_are_not_missing_besides() {
+        let found = violations(|it| {
+            for (sink, index) in [("grpc", 1), ("http", 2)] {
+                let lines = &mut it.ledgers.get_mut(sink).expect("there").lines;
+                lines.truncate(index + 1);
+                lines[index] = line("b", "500");
+            }
+            let told = ["grpc", "http"].map(|sink| {
+                format!("brazier_sink_batches_total{{sink=\"{sink}\",outcome=\"given_up\"}} 1\n")
+            });
+            let told = format!("brazier_samples_total{{event=\"cpu\"}} 14\n{}", told.concat());
+            it.lives[0].last_told = Metrics::parse(&told).ok();
+        });
+        assert!(found.is_empty(), "{found:#?}");
     }
 
     #[test]
