@@ -56,7 +56,7 @@ pub(super) struct Made {
 }
 
 enum Job {
-    Window(Window),
+    Window(Box<Window>),
     /// Memory is short.
     DropCaches,
     End,
@@ -76,7 +76,7 @@ impl Input {
         for window in windows {
             self.n_given.fetch_add(1, Ordering::Relaxed);
             // It is there for as long as the assembler is, and that ends after all others.
-            let _ = self.jobs.send(Job::Window(window));
+            let _ = self.jobs.send(Job::Window(Box::new(window)));
         }
     }
 

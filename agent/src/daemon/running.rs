@@ -70,6 +70,12 @@ pub(super) struct Carried {
     pub(super) n_raised: u64,
 }
 
+/// Why a configuration cannot be run, and what is to go on with another.
+pub(super) struct NotStarted {
+    pub(super) error: anyhow::Error,
+    pub(super) carried: Carried,
+}
+
 /// Everything that one configuration is run by.
 pub(super) struct Running {
     pub(super) config: Config,
@@ -83,14 +89,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// On failure, what was carried comes back.
     pub(super) fn start(
         config: Config,
         carried: Carried,
         shared: &Arc<Shared>,
         current: &Arc<Current>,
         start_unix_ns: u64,
-    ) -> Result<Self, (anyhow::Error, Carried)> {
+    ) -> Result<Self, Box<NotStarted>> {
         let made = carried.made.clone();
         let parts = || -> anyhow::Result<_> {
             let host = procfs::host_name();
@@ -121,7 +126,7 @@ impl Running {
         };
         let (host, shipper, selector, assembler, reporter) = match parts() {
             Ok(parts) => parts,
-            Err(error) => return Err((error, carried)),
+            Err(error) => return Err(Box::new(NotStarted { error, carried })),
         };
         let mut streams = Streams::new(plans(&config, &selector));
         streams.continue_from(carried.tally.clone());
@@ -146,7 +151,7 @@ impl Running {
         };
         match running.open(&host, selector, input, shared) {
             Ok(()) => Ok(running),
-            Err(error) => Err((error, running.end(shared))),
+            Err(error) => Err(Box::new(NotStarted { error, carried: running.end(shared) })),
         }
     }
 

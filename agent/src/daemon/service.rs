@@ -15,7 +15,7 @@ use super::{
     figures::ConfigFigures,
     handler::Current,
     notify,
-    running::{Carried, Running},
+    running::{Carried, NotStarted, Running},
 };
 use crate::{
     clock,
@@ -53,16 +53,16 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
         let started = Running::start(config.clone(), carried, &shared, &current, start_unix_ns);
         let started = started.and_then(|running| match listen(&mut control, &config, &current) {
             Ok(()) => Ok(running),
-            Err(error) => Err((error, running.end(&shared))),
+            Err(error) => Err(Box::new(NotStarted { error, carried: running.end(&shared) })),
         });
         let mut running = match started {
             Ok(running) => running,
-            Err((error, back)) => {
+            Err(failed) => {
                 // The configuration that held before is known to work.
-                let Some(good) = last_good.take() else { return Err(error) };
-                let reason = format!("{error:#}");
+                let Some(good) = last_good.take() else { return Err(failed.error) };
+                let reason = format!("{:#}", failed.error);
                 error!("the new configuration does not work, the old one holds: {reason}");
-                carried = back;
+                carried = failed.carried;
                 carried.config.n_refused += 1;
                 carried.config.last_refusal = Some(reason.clone());
                 shared.answer_reload(Some(reason));
