@@ -1,5 +1,6 @@
-/* Three functions that burn CPU time in the exact ratio 3:2:1, interleaved in slices of about a
- * millisecond, so that any stretch of the run has the same ratio.
+/* Three functions that burn CPU time in the exact ratio 3:2:1, interleaved in rounds of about a
+ * millisecond, so that any stretch of the run has the same ratio. Rounds differ in length, so that none
+ * can keep step with a sampler: at 3.6 GHz rounds of one length would take what a period of 997 Hz takes.
  *
  * usage: hot321 [SECONDS]     SECONDS of wall time, 10 by default
  *
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define UNIT 150000u
+#define MIN_UNIT 75000u
+#define MAX_UNIT 225000u
 #define HOT __attribute__((noinline, noclone, aligned(64)))
 
 #define SPIN(name, addend)                                                                           \
@@ -37,11 +39,13 @@ static double now_s(void)
 int main(int argc, char **argv)
 {
     double end_s = now_s() + (argc > 1 ? atof(argv[1]) : 10.0);
-    uint64_t x = 1, n_rounds = 0;
+    uint64_t x = 1, n_rounds = 0, random = 88172645463325252u;
     while (now_s() < end_s) {
-        x = spin_a(x, 3 * UNIT);
-        x = spin_b(x, 2 * UNIT);
-        x = spin_c(x, 1 * UNIT);
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        uint64_t unit = MIN_UNIT + random % (MAX_UNIT - MIN_UNIT);
+        x = spin_a(x, 3 * unit);
+        x = spin_b(x, 2 * unit);
+        x = spin_c(x, 1 * unit);
         n_rounds++;
     }
     printf("%llu rounds, %llx\n", (unsigned long long)n_rounds, (unsigned long long)x);
