@@ -6,10 +6,15 @@
 //! `1.96 * sqrt(n (n - 1) (2 n + 5) / 18)` apart around the middle. That holds for readings that do not depend on each
 //! other, which those of memory do; the distance is therefore widened by `sqrt((1 + r) / (1 - r))`, where `r` is the
 //! correlation of neighbouring residuals.
+//!
+//! What is a sum of random steps (live bytes estimated from samples) wanders around its line: neighbouring residuals
+//! are nearly equal, and ranks tell nothing however many points there are. Its steps do not hang together, so the
+//! interval is then that of their mean, `sum +- 1.96 * sqrt(sum of squared deviations)` over the time, widened in the
+//! same way where they do.
 
 use serde::Serialize;
 
-use super::Point;
+use super::{MIN_POINTS, Point};
 
 /// More points are thinned: the pairs grow with the square. 256 points have 32,640 pairs.
 const MAX_FIT_POINTS: usize = 256;
@@ -59,7 +64,8 @@ pub fn fit(points: &[Point]) -> Option<Fit> {
     let level = median(&levels);
     let residuals: Vec<f64> = xy.iter().map(|(x, y)| y - level - slope * x).collect();
 
-    let interval = interval(&slopes, xy.len(), correlation(&residuals));
+    let interval =
+        interval(&slopes, xy.len(), correlation(&residuals)).or_else(|| interval_of_steps(&xy, slope));
     Some(Fit {
         rate_bytes_per_second: slope,
         rate_low_bytes_per_second: interval.map(|(low, _)| low),
@@ -91,6 +97,22 @@ fn interval(sorted_slopes: &[f64], n_points: usize, correlation: f64) -> Option<
         return None;
     }
     Some((*sorted_slopes.get(low as usize)?, *sorted_slopes.get(high as usize)?))
+}
+
+/// Holds the slope, too, which bears jumps that the mean does not.
+fn interval_of_steps(xy: &[(f64, f64)], slope: f64) -> Option<(f64, f64)> {
+    if xy.len() < MIN_POINTS {
+        return None;
+    }
+    let (first, last) = (xy.first()?, xy.last()?);
+    let span_s = last.0 - first.0;
+    let mean = (last.1 - first.1) / span_s;
+    let steps = xy.iter().zip(xy.iter().skip(1));
+    let deviations: Vec<f64> = steps.map(|(a, b)| b.1 - a.1 - mean * (b.0 - a.0)).collect();
+    let squares: f64 = deviations.iter().map(|it| it * it).sum();
+    let r = correlation(&deviations).clamp(0.0, MAX_CORRELATION);
+    let apart = Z_95 * (squares * (1.0 + r) / (1.0 - r)).sqrt() / span_s;
+    Some(((mean - apart).min(slope), (mean + apart).max(slope)))
 }
 
 /// Of each residual with the next one.

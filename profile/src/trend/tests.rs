@@ -152,6 +152,23 @@ fn a_direction_needs_a_change_beyond_noise_and_enough_points() {
 }
 
 #[test]
+fn a_leak_that_is_estimated_from_samples_wanders_and_is_found() {
+    // 8 MiB/s in samples of 64 KiB, read four times a second for 9 s: steps of 32 samples, 18 % of a step is chance.
+    let mut n_leaks = 0;
+    for seed in 0..200_u64 {
+        let mut bytes = 0.0;
+        let points: Vec<Point> = (0..36)
+            .map(|index| {
+                bytes += 2.0 * MIB * (1.0 + 0.18 * 3.0_f64.sqrt() * noise(index as f64, seed));
+                Point::at(index * 250_000_000, bytes as u64)
+            })
+            .collect();
+        n_leaks += usize::from(judge(&points, None).kind == VerdictKind::Leak);
+    }
+    assert_eq!(n_leaks, 200, "found of 200");
+}
+
+#[test]
 fn the_slope_bears_jumps_and_its_interval_holds_it() {
     let jumps = series(60, |s| (10.0 + s + if s > 10.0 { 200.0 } else { 0.0 }) * MIB);
     let jumped = fit(&jumps).expect("a line");
