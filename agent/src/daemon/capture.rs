@@ -184,6 +184,7 @@ impl Capturing {
         };
         Ok(Plan {
             events: vec![*event],
+            unavailable: Vec::new(),
             chooser,
             all: self.all && capture.target == Target::All,
             probe_budget_percent: self.probe_budget_percent,

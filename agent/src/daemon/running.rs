@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use profile::Labels;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     assembler::{Assembler, Input, Made},
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock,
     config::{self, Config, ExtraEvent},
-    kernel::Source,
+    kernel::{self, Source},
     procfs,
     run::Choose,
     select::{Selector, Users},
@@ -246,6 +246,7 @@ impl Running {
 fn plans(config: &Config, selector: &Arc<Selector>) -> Vec<Plan> {
     let plan = |events, event, all| Plan {
         events,
+        unavailable: Vec::new(),
         chooser: Arc::new(ByRules { selector: Arc::clone(selector), event }),
         all,
         probe_budget_percent: config.events.alloc.probe_budget_percent,
@@ -253,7 +254,14 @@ fn plans(config: &Config, selector: &Arc<Selector>) -> Vec<Plan> {
         table_cache: config.table_cache.clone(),
     };
     let [cpu, faults, alloc] = sources(config);
-    let mut plans = vec![plan(vec![cpu, faults], None, config.all)];
+    let always = match kernel::probe::why_not_resident() {
+        None => plan(vec![cpu, faults], None, config.all),
+        Some(reason) => {
+            warn!("CPU time is recorded, and what makes memory grow is not: {reason}");
+            Plan { unavailable: vec![(faults.0, reason)], ..plan(vec![cpu], None, config.all) }
+        }
+    };
+    let mut plans = vec![always];
     if config.extra_events().contains(&ExtraEvent::Alloc) {
         plans.push(plan(vec![alloc], Some(ExtraEvent::Alloc), false));
     }

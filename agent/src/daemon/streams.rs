@@ -27,6 +27,8 @@ const NO_WAIT: Duration = Duration::ZERO;
 pub(super) struct Plan {
     /// Names of its events, with what gives them.
     pub(super) events: Vec<(&'static str, Source)>,
+    /// Those that it would have, if this host had what they take; and what that is.
+    pub(super) unavailable: Vec<(&'static str, String)>,
     /// Who is recorded.
     pub(super) chooser: Arc<dyn Choose>,
     /// Everybody is, and the chooser only says to whom they belong.
@@ -175,21 +177,25 @@ impl Streams {
 
     /// What is attached to what.
     pub(super) fn sessions(&self) -> Vec<SessionFigures> {
-        let of = |slot: &Slot| {
-            let state = |event: usize| match (&slot.running, &slot.failure) {
-                (Some(running), _) => SessionState::Attached {
-                    to: running.stream.attachments().get(event).cloned().into_iter().collect(),
-                    since_unix_ns: running.since_unix_ns,
-                },
-                (None, failure) => SessionState::Failed {
-                    reason: failure.clone().unwrap_or_else(|| "nothing is attached".into()),
-                },
+        let of =
+            |slot: &Slot| {
+                let state = |event: usize| match (&slot.running, &slot.failure) {
+                    (Some(running), _) => SessionState::Attached {
+                        to: running.stream.attachments().get(event).cloned().into_iter().collect(),
+                        since_unix_ns: running.since_unix_ns,
+                    },
+                    (None, failure) => SessionState::Failed {
+                        reason: failure.clone().unwrap_or_else(|| "nothing is attached".into()),
+                    },
+                };
+                let figures = |event: &str, state| SessionFigures { event: event.to_owned(), state };
+                let events = slot.plan.events.iter().enumerate();
+                let mut sessions: Vec<_> = events.map(|(i, (event, _))| figures(event, state(i))).collect();
+                sessions.extend(slot.plan.unavailable.iter().map(|(event, reason)| {
+                    figures(event, SessionState::Unavailable { reason: reason.clone() })
+                }));
+                sessions
             };
-            let sessions = slot.plan.events.iter().enumerate();
-            sessions
-                .map(|(i, (event, _))| SessionFigures { event: (*event).to_owned(), state: state(i) })
-                .collect::<Vec<_>>()
-        };
         self.slots.iter().flat_map(of).collect()
     }
 

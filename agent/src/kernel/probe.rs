@@ -110,6 +110,15 @@ pub fn checks() -> Vec<Check> {
     checks
 }
 
+/// Why this host cannot tell what makes memory grow; none if it can.
+#[must_use]
+pub fn why_not_resident() -> Option<String> {
+    match events::resident(&Surroundings::read()).outcome {
+        Outcome::Ok { .. } => None,
+        Outcome::Missing { found, remedy, .. } => Some(format!("{}: {found}; {remedy}", names::RSS_STAT)),
+    }
+}
+
 /// What `record` cannot do without and does not name as well itself when it fails there. Each is a file or two;
 /// together they take some milliseconds.
 #[must_use]

@@ -21,6 +21,9 @@ const TRIAL_RATE_HZ: u64 = 99;
 const PERF_REMEDY: &str = "`sysctl -w kernel.perf_event_paranoid=2`; in a container also \
                            `docker run --security-opt seccomp=unconfined`";
 
+/// What resident memory is watched for.
+const GROWTH: &str = "stacks of what makes memory grow";
+
 const NO_PERF: &str = "boot a kernel built with CONFIG_PERF_EVENTS=y";
 
 pub(super) fn checks(surroundings: &Surroundings) -> Vec<Check> {
@@ -91,24 +94,31 @@ fn tracepoints(surroundings: &Surroundings) -> Vec<Check> {
     let tracepoints = [
         (names::TASK_NEWTASK, "following forks", true),
         ("sched:sched_process_exec", "following execs", true),
-        (names::RSS_STAT, "stacks of what makes memory grow", false),
+        (names::RSS_STAT, GROWTH, false),
         (names::SCHED_SWITCH, "blocked time", false),
         (names::SYS_ENTER, "requests, event loops", false),
         (names::SYS_EXIT, "requests, event loops", false),
         ("syscalls:sys_enter_read", "requests, at less cost", false),
         ("exceptions:page_fault_user", "page faults with their address", false),
     ];
-    let events = host::events_directory();
     tracepoints
         .into_iter()
         .map(|(name, needed_for, is_required)| {
-            let question = question(name, needed_for, is_required);
-            match &events {
-                Ok(events) => tracepoint(question, events, surroundings),
-                Err(error) => host::no_tracefs(question, error, surroundings),
-            }
+            tracepoint_of_host(question(name, needed_for, is_required), surroundings)
         })
         .collect()
+}
+
+/// The one that tells what makes memory grow.
+pub(super) fn resident(surroundings: &Surroundings) -> Check {
+    tracepoint_of_host(question(names::RSS_STAT, GROWTH, false), surroundings)
+}
+
+fn tracepoint_of_host(question: Question, surroundings: &Surroundings) -> Check {
+    match host::events_directory() {
+        Ok(events) => tracepoint(question, &events, surroundings),
+        Err(error) => host::no_tracefs(question, &error, surroundings),
+    }
 }
 
 fn tracepoint(question: Question, events: &str, surroundings: &Surroundings) -> Check {
