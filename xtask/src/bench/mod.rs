@@ -6,6 +6,7 @@ mod bpf_stats;
 mod bpftool;
 mod child;
 mod cost;
+mod daemon;
 mod held;
 mod kernel_cost;
 mod load;
@@ -40,7 +41,7 @@ const MEMORY_PAGE: &str = "docs/memory.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure only these tables (default: all)
+    /// Measure only these tables (default: all but daemon-memory, which takes an hour)
     tables: Vec<String>,
     /// How often each value is measured; the median is kept
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// Measure this agent, and build none
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
+    /// How long `daemon-memory` watches at each rate
+    #[arg(long, default_value_t = 30, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    long: u64,
     /// Print the tables and leave the page alone
     #[arg(long)]
     dry_run: bool,
@@ -60,6 +64,8 @@ pub(crate) struct Args {
 struct Plan {
     n_rounds: u32,
     run_time: Duration,
+    /// Of what is watched for long.
+    n_minutes: u64,
     /// One for all tables, whatever happens to the sources meanwhile.
     agent: PathBuf,
 }
@@ -71,7 +77,10 @@ struct Measurement {
     table: fn(&Workspace, &Plan) -> Result<String>,
 }
 
-const MEASUREMENTS: [Measurement; 9] = [
+/// Takes so long that it is measured only if it is asked for.
+const LONG: &str = "daemon-memory";
+
+const MEASUREMENTS: [Measurement; 11] = [
     Measurement { name: "kernel-cost", page: PAGE, table: kernel_cost::table },
     Measurement { name: "recording-nginx", page: PAGE, table: recording::table },
     Measurement { name: "programs", page: PAGE, table: loading::table },
@@ -81,6 +90,8 @@ const MEASUREMENTS: [Measurement; 9] = [
     Measurement { name: "whole-host", page: PAGE, table: whole_host::table },
     Measurement { name: "memory-cost", page: MEMORY_PAGE, table: memory_cost::table },
     Measurement { name: "memory-tools", page: PAGE, table: memory_tools::table },
+    Measurement { name: "daemon", page: PAGE, table: daemon::table },
+    Measurement { name: LONG, page: PAGE, table: daemon::long_table },
 ];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -98,12 +109,18 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         Some(agent) => agent.canonicalize().with_context(|| format!("no agent at `{}`", agent.display()))?,
         None => workspace.release_agent()?,
     };
-    let plan = Plan { n_rounds: args.rounds, run_time: Duration::from_secs(args.seconds), agent };
+    let plan = Plan {
+        n_rounds: args.rounds,
+        run_time: Duration::from_secs(args.seconds),
+        n_minutes: args.long,
+        agent,
+    };
     for measurement in &MEASUREMENTS {
-        if !args.tables.is_empty() && !args.tables.iter().any(|name| name == measurement.name) {
+        let is_named = args.tables.iter().any(|name| name == measurement.name);
+        if !is_named && (!args.tables.is_empty() || measurement.name == LONG) {
             continue;
         }
-        println!("measuring {} ({} rounds, runs of {} s)", measurement.name, args.rounds, args.seconds);
+        println!("measuring {} ({})", measurement.name, how_much(measurement.name, args));
         let table =
             (measurement.table)(workspace, &plan).with_context(|| format!("table `{}`", measurement.name))?;
         let table = format!("{table}\n\n{}\n", signature(measurement.name, args)?);
@@ -123,7 +140,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 /// Where, when, and how to have it again.
 fn signature(name: &str, args: &Args) -> Result<String> {
-    let Args { rounds, seconds, .. } = args;
-    let machine = machine::line()?;
-    Ok(format!("{machine}: `cargo xtask bench {name} --rounds {rounds} --seconds {seconds}`"))
+    Ok(format!("{}: `cargo xtask bench {name} {}`", machine::line()?, how_much(name, args)))
+}
+
+fn how_much(name: &str, args: &Args) -> String {
+    let Args { rounds, seconds, long, .. } = args;
+    match name {
+        LONG => format!("--long {long}"),
+        _ => format!("--rounds {rounds} --seconds {seconds}"),
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Plan,
-    held::Runs,
+    held::{self, Runs},
     median::{Spread, spread},
     nginx::Nginx,
     session::Session,
@@ -60,11 +60,19 @@ pub(super) fn under_load(
     plan: &Plan,
     n_cpus: usize,
 ) -> Result<Watched> {
-    let kernel_of = |session: &mut Session<'_>| -> Result<Runs> { Ok(Runs::of(&session.held()?.programs)) };
-    let (kernel_before, agent_before) = (kernel_of(session)?, usage::on_cpu(session.pid())?);
+    let watched = process_under_load(session.pid(), nginx, plan, n_cpus);
+    // If it has ended, this says why.
+    session.held()?;
+    watched
+}
+
+/// The same, of a process that holds programs.
+pub(super) fn process_under_load(pid: u32, nginx: &Nginx, plan: &Plan, n_cpus: usize) -> Result<Watched> {
+    let kernel = || -> Result<Runs> { Ok(Runs::of(&held::by(pid)?.programs)) };
+    let (kernel_before, agent_before) = (kernel()?, usage::on_cpu(pid)?);
     let requests_per_s = nginx.load(plan.run_time)?.requests_per_s()?;
-    let (kernel_after, agent_after) = (kernel_of(session)?, usage::on_cpu(session.pid())?);
-    let rss_bytes = usage::of(session.pid())?.rss_bytes;
+    let (kernel_after, agent_after) = (kernel()?, usage::on_cpu(pid)?);
+    let rss_bytes = usage::of(pid)?.rss_bytes;
     let kernel = kernel_after.since(kernel_before).context("a program went away")?;
     let percent = |time: Duration| 100.0 * time.as_secs_f64() / plan.run_time.as_secs_f64() / n_cpus as f64;
     Ok(Watched {

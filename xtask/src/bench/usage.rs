@@ -21,6 +21,41 @@ pub(super) struct Usage {
     pub(super) rss_bytes: u64,
 }
 
+/// What resident memory consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Heap, stacks, and what was written to of files that are not shared.
+    pub(super) anonymous_bytes: u64,
+    /// Pages of files, code among them: others may have them, too.
+    pub(super) file_bytes: u64,
+    /// Of tmpfs, and what processes share.
+    pub(super) shared_bytes: u64,
+}
+
+impl Memory {
+    pub(super) fn rss_bytes(&self) -> u64 {
+        self.anonymous_bytes.saturating_add(self.file_bytes).saturating_add(self.shared_bytes)
+    }
+}
+
+pub(super) fn memory(pid: u32) -> Result<Memory> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
+    parse_status(&text).with_context(|| format!("`{path}` has no resident memory"))
+}
+
+fn parse_status(text: &str) -> Option<Memory> {
+    let bytes = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+        value.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+    };
+    Some(Memory {
+        anonymous_bytes: bytes("RssAnon:")?,
+        file_bytes: bytes("RssFile:")?,
+        shared_bytes: bytes("RssShmem:")?,
+    })
+}
+
 pub(super) fn of(pid: u32) -> Result<Usage> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
@@ -81,6 +116,16 @@ mod tests {
         let stat = "7 (a) b (c) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 12345 1000000 256 184";
         let expected = Usage { cpu_time: Duration::from_secs(2), rss_bytes: 1 << 20 };
         assert_eq!(parse(stat), Some(expected));
+    }
+
+    #[test]
+    fn the_parts_of_resident_memory_are_read() {
+        let status =
+            "VmRSS:\t   11000 kB\nRssAnon:\t    8000 kB\nRssFile:\t    2000 kB\nRssShmem:\t    1000 kB\n";
+        let memory = parse_status(status).unwrap();
+        assert_eq!(memory.rss_bytes(), 11_000 << 10, "{memory:?}");
+        assert_eq!(memory.shared_bytes, 1000 << 10);
+        assert_eq!(parse_status("VmRSS:\t 1 kB\n"), None);
     }
 
     #[test]
