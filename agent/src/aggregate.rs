@@ -7,7 +7,7 @@ mod arrived;
 mod over_time;
 mod part;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use abi::{
     event::Event,
@@ -245,13 +245,13 @@ impl Aggregate {
 
     /// Distinct user stacks.
     #[must_use]
-    pub fn user_stacks(&self) -> &[UserStack] {
+    pub fn user_stacks(&self) -> &[Arc<UserStack>] {
         &self.user_stacks.values
     }
 
     /// Distinct kernel stacks.
     #[must_use]
-    pub fn kernel_stacks(&self) -> &[KernelStack] {
+    pub fn kernel_stacks(&self) -> &[Arc<KernelStack>] {
         &self.kernel_stacks.values
     }
 
@@ -325,11 +325,12 @@ fn resolve(raw: &RawStack, mappings: &Mappings, files: &Files) -> UserStack {
     UserStack { frames, fault: raw.fault, has_frame_pointer_steps }
 }
 
-/// Distinct values, numbered.
+/// Distinct values, numbered. Each is there once, whoever has it: stacks are most of what a recording keeps, and a window
+/// has the same as the recording that it is cut from.
 #[derive(Debug)]
 struct Interned<T> {
-    indices: HashMap<T, StackIndex>,
-    values: Vec<T>,
+    indices: HashMap<Arc<T>, StackIndex>,
+    values: Vec<Arc<T>>,
 }
 
 impl<T> Default for Interned<T> {
@@ -338,13 +339,25 @@ impl<T> Default for Interned<T> {
     }
 }
 
-impl<T: Clone + Eq + std::hash::Hash> Interned<T> {
+impl<T: Eq + std::hash::Hash> Interned<T> {
     fn intern(&mut self, value: T) -> StackIndex {
-        if let Some(index) = self.indices.get(&value) {
-            return *index;
+        match self.indices.get(&value) {
+            Some(index) => *index,
+            None => self.push(Arc::new(value)),
         }
+    }
+
+    /// The same of one that is somebody else's, too.
+    fn share(&mut self, value: &Arc<T>) -> StackIndex {
+        match self.indices.get(value) {
+            Some(index) => *index,
+            None => self.push(Arc::clone(value)),
+        }
+    }
+
+    fn push(&mut self, value: Arc<T>) -> StackIndex {
         let index = StackIndex::try_from(self.values.len()).unwrap_or(StackIndex::MAX);
-        self.values.push(value.clone());
+        self.values.push(Arc::clone(&value));
         self.indices.insert(value, index);
         index
     }

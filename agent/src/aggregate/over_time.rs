@@ -77,7 +77,7 @@ impl Aggregate {
         used.sort_unstable();
         for old in used {
             let Some(stack) = before.get_mut(old as usize).and_then(Option::take) else { continue };
-            new_index.insert(old, kept.intern(stack));
+            new_index.insert(old, kept.share(&stack));
             self.last_sampled_ns.push(last_sampled_ns.get(old as usize).copied().unwrap_or(0));
         }
         rows.rekey(|key| Key { user: key.user.and_then(|old| new_index.get(&old).copied()), ..*key });

@@ -1,6 +1,6 @@
 //! Parts of what was counted, with the stacks that they need and no others; and a count that begins anew.
 
-use super::{Aggregate, Key, StackIndex, over_time::MAX_STACKS};
+use super::{Aggregate, Key, over_time::MAX_STACKS};
 
 impl Aggregate {
     /// What was counted of some keys.
@@ -11,8 +11,8 @@ impl Aggregate {
             let user = key.user.and_then(|index| self.user_stacks.values.get(index as usize));
             let kernel = key.kernel.and_then(|index| self.kernel_stacks.values.get(index as usize));
             let key = Key {
-                user: user.map(|stack| part.user_stacks.intern_ref(stack)),
-                kernel: kernel.map(|stack| part.kernel_stacks.intern_ref(stack)),
+                user: user.map(|stack| part.user_stacks.share(stack)),
+                kernel: kernel.map(|stack| part.kernel_stacks.share(stack)),
                 ..*key
             };
             let sum = part.counted.entry(key).or_default();
@@ -54,16 +54,6 @@ impl Aggregate {
     }
 }
 
-impl<T: Clone + Eq + std::hash::Hash> super::Interned<T> {
-    /// Copies only what is new.
-    fn intern_ref(&mut self, value: &T) -> StackIndex {
-        match self.indices.get(value) {
-            Some(index) => *index,
-            None => self.intern(value.clone()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Aggregate, MAX_STACKS};
@@ -94,6 +84,8 @@ mod tests {
         let image = processes.image_at(1, 9).expect("an image");
         let part = first.part(|key| key.image == image);
         assert_eq!((n_samples(&part), part.n_samples(), part.user_stacks().len()), (2, 2, 1));
+        let is_shared = |stack| first.user_stacks().iter().any(|it| std::sync::Arc::ptr_eq(it, stack));
+        assert!(part.user_stacks().iter().all(is_shared), "a stack was copied");
     }
 
     #[test]
