@@ -236,6 +236,11 @@ impl Kernel {
         self.tables.make_room(table, coldest_first)
     }
 
+    /// Lets go of the memory of unwind tables, which the kernel side keeps: it counts as the agent's while it is mapped.
+    pub fn close_tables(&mut self) {
+        self.tables.unwind.close();
+    }
+
     /// How the kernel side would unwind an instruction of a file.
     #[must_use]
     pub fn rule_of(&self, file: FileId, offset: u64) -> UnwindRule {

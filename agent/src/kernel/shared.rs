@@ -2,6 +2,7 @@
 //! system calls.
 
 use std::{
+    cell::Cell,
     io,
     marker::PhantomData,
     os::fd::{AsFd as _, AsRawFd as _},
@@ -62,6 +63,16 @@ impl Span {
         }
         Ok(())
     }
+
+    /// Leaves some of the addresses without memory again; whether that could be done.
+    fn clear(&mut self, at: usize, n_bytes: usize) -> bool {
+        assert!(at.saturating_add(n_bytes) <= self.n_bytes, "{n_bytes} bytes at {at} of {}", self.n_bytes);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let start = self.start.wrapping_byte_add(at);
+        // SAFETY: replaces addresses of our own (checked above), to which there is no reference: `self` is ours alone.
+        let start = unsafe { libc::mmap(start, n_bytes, libc::PROT_NONE, flags, -1, 0) };
+        start != libc::MAP_FAILED
+    }
 }
 
 impl Drop for Span {
@@ -103,11 +114,19 @@ impl<T: Pod> Shared<T> {
     }
 }
 
-/// The memory for unwind tables: pieces, one after the other, added as they are needed.
+/// Memory for unwind tables.
+struct Piece {
+    map: Array<MapData, TablePiece>,
+    /// It has addresses of ours.
+    is_open: Cell<bool>,
+}
+
+/// The memory for unwind tables: pieces, one after the other, added as they are needed. They have addresses of ours
+/// only while they are written or read: the kernel counts all that has as memory of the agent.
 pub(super) struct Pieces {
     span: Span,
     outer: ArrayOfMaps<MapData, MapData>,
-    pieces: Vec<Array<MapData, TablePiece>>,
+    pieces: Vec<Piece>,
 }
 
 // SAFETY: shared memory of one owner; nothing in it belongs to a thread.
@@ -127,13 +146,36 @@ impl Pieces {
     /// Adds pieces until there are `n_blocks`.
     pub(super) fn reach(&mut self, n_blocks: u32) -> Result<(), KernelError> {
         while self.pieces.len() < n_blocks.div_ceil(BLOCKS_PER_TABLE_PIECE) as usize {
-            let piece = Array::create(1, BPF_F_MMAPABLE).map_err(map_error)?;
-            self.span.put(names::MAP_PIECES, piece.map(), self.pieces.len() * PIECE_BYTES, PIECE_BYTES)?;
+            let map = Array::create(1, BPF_F_MMAPABLE).map_err(map_error)?;
             let number = u32::try_from(self.pieces.len()).unwrap_or(u32::MAX);
-            self.outer.set(number, piece.map(), 0).map_err(map_error)?;
-            self.pieces.push(piece);
+            self.outer.set(number, map.map(), 0).map_err(map_error)?;
+            self.pieces.push(Piece { map, is_open: Cell::new(false) });
         }
         Ok(())
+    }
+
+    /// Gives addresses to the pieces that some blocks are in, which are there.
+    pub(super) fn open(&self, first_block: u32, n_blocks: u32) -> Result<(), KernelError> {
+        let end = first_block.saturating_add(n_blocks).div_ceil(BLOCKS_PER_TABLE_PIECE) as usize;
+        let first = (first_block / BLOCKS_PER_TABLE_PIECE) as usize;
+        let asked = self.pieces.iter().enumerate().take(end).skip(first);
+        for (number, piece) in asked.filter(|(_, piece)| !piece.is_open.get()) {
+            self.span.put(names::MAP_PIECES, piece.map.map(), number * PIECE_BYTES, PIECE_BYTES)?;
+            piece.is_open.set(true);
+        }
+        Ok(())
+    }
+
+    /// The same for all of them.
+    pub(super) fn open_all(&self) -> Result<(), KernelError> {
+        self.open(0, u32::MAX)
+    }
+
+    /// Takes the addresses away from all of them, until somebody needs them again.
+    pub(super) fn close(&mut self) {
+        for (number, piece) in self.pieces.iter().enumerate().filter(|(_, piece)| piece.is_open.get()) {
+            piece.is_open.set(!self.span.clear(number * PIECE_BYTES, PIECE_BYTES));
+        }
     }
 
     /// Returns when no program runs any more that has begun before the call. The kernel waits for that whenever a map
@@ -142,10 +184,10 @@ impl Pieces {
     /// CPUs run without a tick.
     pub(super) fn wait_for_programs(&mut self) -> Result<(), KernelError> {
         let Some(first) = self.pieces.first() else { return Ok(()) };
-        self.outer.set(0, first.map(), 0).map_err(map_error)
+        self.outer.set(0, first.map.map(), 0).map_err(map_error)
     }
 
-    /// Writes blocks into pieces that are there.
+    /// Writes blocks into pieces that are [open](Self::open).
     pub(super) fn write<T: Pod>(&mut self, first_block: u32, entries: &[T]) {
         let n_bytes = size_of_val(entries);
         let to = self.bytes(first_block, n_bytes);
@@ -153,7 +195,7 @@ impl Pieces {
         unsafe { ptr::copy_nonoverlapping(entries.as_ptr().cast(), to, n_bytes) };
     }
 
-    /// Moves blocks.
+    /// Moves blocks of pieces that are [open](Self::open).
     pub(super) fn shift(&mut self, from: u32, to: u32, n_blocks: u32) {
         let n_bytes = n_blocks as usize * size_of::<TableBlock>();
         let (from, to) = (self.bytes(from, n_bytes), self.bytes(to, n_bytes));
@@ -163,16 +205,23 @@ impl Pieces {
 
     /// A block, if it is there.
     pub(super) fn block(&self, number: u32) -> Option<&TableBlock> {
-        let is_there = (number as usize) < self.pieces.len() * BLOCKS_PER_TABLE_PIECE as usize;
-        // SAFETY: memory that is there, as long as `self`; any bytes are a block; and only what takes `self` alone
-        // changes them.
-        is_there.then(|| unsafe { &*self.span.start.cast::<TableBlock>().wrapping_add(number as usize) })
+        let is_open = || self.is_open(number as usize / BLOCKS_PER_TABLE_PIECE as usize);
+        if !is_open() {
+            self.open(number, 1).ok()?;
+        }
+        // SAFETY: memory that is there, until something takes `self` alone; any bytes are a block; and only what takes
+        // `self` alone changes them.
+        is_open().then(|| unsafe { &*self.span.start.cast::<TableBlock>().wrapping_add(number as usize) })
+    }
+
+    fn is_open(&self, piece: usize) -> bool {
+        self.pieces.get(piece).is_some_and(|piece| piece.is_open.get())
     }
 
     fn bytes(&self, first_block: u32, n_bytes: usize) -> *mut u8 {
         let at = first_block as usize * size_of::<TableBlock>();
-        let n_there = self.pieces.len() * PIECE_BYTES;
-        assert!(at.saturating_add(n_bytes) <= n_there, "{n_bytes} bytes at {at} of {n_there}");
+        let mut pieces = at / PIECE_BYTES..at.saturating_add(n_bytes).div_ceil(PIECE_BYTES);
+        assert!(pieces.all(|piece| self.is_open(piece)), "{n_bytes} bytes at {at} of {}", self.pieces.len());
         self.span.start.cast::<u8>().wrapping_add(at)
     }
 }

@@ -73,7 +73,8 @@ impl UnwindTables {
         let Some(first_block) = self.room.take(file, table.key, n_blocks) else {
             return Err(KernelError::NoTableRoom { n_bytes: table.size_bytes() });
         };
-        if let Err(error) = self.pieces.reach(first_block + n_blocks) {
+        let reached = self.pieces.reach(first_block + n_blocks);
+        if let Err(error) = reached.and_then(|()| self.pieces.open(first_block, n_blocks)) {
             self.room.remove(file);
             self.set_state(file, FILE_WITHOUT_ROWS | besides);
             return Err(error);
@@ -97,6 +98,11 @@ impl UnwindTables {
         rows::rule_of(&self.pieces, &table, offset)
     }
 
+    /// Lets go of the memory of the tables, which the kernel side keeps.
+    pub(super) fn close(&mut self) {
+        self.pieces.close();
+    }
+
     /// Makes room for a table, and gives the files that have none any more: the first of `coldest_first` before
     /// others, and none at all if even all of them would not be enough. Takes a grace period of the kernel.
     pub(super) fn make_room(
@@ -106,6 +112,8 @@ impl UnwindTables {
     ) -> Result<Vec<FileId>, KernelError> {
         let n_blocks = n_blocks(table);
         let Some(evicted) = self.room.victims(n_blocks, coldest_first) else { return Ok(Vec::new()) };
+        // Now, while nothing has been changed.
+        self.pieces.open_all()?;
         let mut room = self.room.clone();
         evicted.iter().for_each(|file| room.remove(*file));
         let moves = if room.hole(n_blocks).is_some() { Vec::new() } else { room.slide_down() };
