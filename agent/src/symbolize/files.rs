@@ -9,6 +9,9 @@ use crate::object::{FileIdentity, ObjectFile};
 const MAX_FILES: usize = 16;
 /// Most memory for the copies of their tables, in bytes. The one in use always stays.
 const MAX_KEPT_BYTES: u64 = 512 * 1024 * 1024;
+/// The same where names are remembered: few of a file are asked for again, and nobody waits for them. With no exception:
+/// the tables of a large file go as soon as its frames have names.
+const MAX_KEPT_BYTES_BESIDE_NAMES: u64 = 4 * 1024 * 1024;
 
 /// Least recently used first.
 #[derive(Debug)]
@@ -78,7 +81,12 @@ impl FileCache {
     }
 
     fn shrink(&mut self) {
-        while self.entries.len() > 1 && (self.entries.len() > MAX_FILES || self.kept_bytes() > MAX_KEPT_BYTES)
+        let (max_bytes, n_at_least) = match self.options.n_remembered {
+            0 => (MAX_KEPT_BYTES, 1),
+            _ => (MAX_KEPT_BYTES_BESIDE_NAMES, 0),
+        };
+        while self.entries.len() > n_at_least
+            && (self.entries.len() > MAX_FILES || self.kept_bytes() > max_bytes)
         {
             drop(self.entries.remove(0));
         }
@@ -87,5 +95,27 @@ impl FileCache {
     fn kept_bytes(&self) -> u64 {
         let sizes = self.entries.iter().filter_map(|(_, symbols)| symbols.as_ref().ok());
         sizes.fold(0, |sum, symbols| sum.saturating_add(symbols.size_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileCache, MAX_KEPT_BYTES_BESIDE_NAMES, Options};
+    use crate::object::ObjectFile;
+
+    #[test]
+    fn tables_of_a_large_file_are_kept_only_where_its_names_are_not() {
+        let own = ObjectFile::open(&std::env::current_exe().unwrap()).unwrap();
+        for (n_remembered, is_kept) in [(0, true), (100, false)] {
+            let mut files = FileCache::new(Options { n_remembered, ..Options::default() }, None);
+            let frames = files.frames(&own, &[0]);
+            assert_eq!(frames.len(), 1);
+            let kept_bytes = files.kept_bytes();
+            assert_eq!(
+                kept_bytes > MAX_KEPT_BYTES_BESIDE_NAMES,
+                is_kept,
+                "{n_remembered}: {kept_bytes} bytes"
+            );
+        }
     }
 }
