@@ -13,7 +13,7 @@ use super::record::missing_requirement;
 use crate::{
     args::DaemonArgs,
     config::{self, Checked, Config, Problem},
-    daemon::service,
+    daemon::{allocator, service},
     kernel,
     privileges::{self, Limits},
 };
@@ -26,6 +26,7 @@ pub fn run(out: &mut impl Write, args: &DaemonArgs) -> anyhow::Result<u8> {
     if args.check {
         return check(out, args).context("cannot write");
     }
+    allocator::keep_small();
     log_to_stderr();
     let config = service::load(&args.config).map_err(|problems| anyhow!("{problems}"))?;
     if let Some(missing) = missing_requirement() {

@@ -14,7 +14,7 @@ use std::{
 use profile::{Labels, Meta, Profile};
 use tracing::warn;
 
-use super::{figures::CacheUse, tally::program};
+use super::{allocator, figures::CacheUse, tally::program};
 use crate::{
     aggregate::Key,
     assemble,
@@ -170,7 +170,8 @@ impl Work {
                 symbolizer.forget();
                 forgotten = Instant::now();
             }
-            give_back_memory();
+            // What was needed for a window is not needed until the next one.
+            allocator::give_back();
         }
     }
 
@@ -307,13 +308,4 @@ fn groups(window: &Window, source: Source) -> Vec<Group> {
         groups.push(Group { labels, others_than: Some(all) });
     }
     groups
-}
-
-/// What was needed for a window is not needed until the next one.
-fn give_back_memory() {
-    // SAFETY: has no arguments to be wrong.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

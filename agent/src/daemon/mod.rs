@@ -4,6 +4,7 @@
 //! [`service`] puts it together. One thread reads what the kernel side has (`engine`), one names and encodes windows
 //! (`assembler`), one reads memory (`reporter`), one sends ([`crate::send::shipper`]); [`http`] and [`control`] answer.
 
+pub(crate) mod allocator;
 mod assembler;
 pub mod board;
 mod capture;
