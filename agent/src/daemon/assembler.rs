@@ -198,19 +198,11 @@ impl Work {
     ) {
         let counted = window.aggregate.part(|key| source.gives(key.event) && group.holds(window, key));
         let collected = window.collected(source, &counted);
-        let (stacks_complete, truncated) = assemble::wholeness(collected);
         let labels = self.labels_of(window, &group.labels);
         let meta = Meta {
-            start_unix_ns: window.start_unix_ns,
-            duration_ns: u64::try_from(window.duration.as_nanos()).unwrap_or(u64::MAX),
             host: self.host.clone(),
             command: labels.get("service.name").unwrap_or(OTHERS).to_owned(),
-            event: clock.name().to_owned(),
-            frequency_hz: source.frequency_hz(),
-            period_ns: 1_000_000_000_u64.checked_div(source.frequency_hz()).unwrap_or(0),
-            stacks_complete,
-            truncated,
-            ..Meta::default()
+            ..window.meta(collected, clock)
         };
         let outcomes = assemble::outcomes(collected);
         let profile = assemble::profile(collected, symbolizer, meta);

@@ -135,18 +135,10 @@ impl Capturing {
         let mut bytes = Vec::new();
         for (source, clock) in &window.sources {
             let collected = window.collected(*source, &window.aggregate);
-            let (stacks_complete, truncated) = assemble::wholeness(collected);
             let meta = Meta {
-                start_unix_ns: window.start_unix_ns,
-                duration_ns: u64::try_from(window.duration.as_nanos()).unwrap_or(u64::MAX),
                 host: self.host.clone(),
                 command: format!("{} of {}", capture.event, name_of(&capture.target)),
-                event: clock.name().to_owned(),
-                frequency_hz: source.frequency_hz(),
-                period_ns: 1_000_000_000_u64.checked_div(source.frequency_hz()).unwrap_or(0),
-                stacks_complete,
-                truncated,
-                ..Meta::default()
+                ..window.meta(collected, *clock)
             };
             let profile = assemble::profile(collected, &mut symbolizer, meta);
             output::encode(&profile, format, &mut bytes)?;

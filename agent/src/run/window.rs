@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
 
-use profile::Labels;
+use profile::{Labels, Meta};
 
 use crate::{
     aggregate::{Aggregate, Key},
-    assemble::Collected,
+    assemble::{self, Collected},
     kernel::{Clock, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
@@ -58,6 +58,22 @@ impl Window {
             probed: &self.probed,
             heap: None,
             end_ns: self.end_ns,
+        }
+    }
+    /// What is known of such a profile here: not on which host, nor for whom.
+    #[must_use]
+    pub fn meta(&self, collected: Collected<'_>, clock: Clock) -> Meta {
+        let frequency_hz = collected.source.frequency_hz();
+        let (stacks_complete, truncated) = assemble::wholeness(collected);
+        Meta {
+            start_unix_ns: self.start_unix_ns,
+            duration_ns: u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX),
+            event: clock.name().to_owned(),
+            frequency_hz,
+            period_ns: 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0),
+            stacks_complete,
+            truncated,
+            ..Meta::default()
         }
     }
 }
