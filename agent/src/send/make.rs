@@ -34,7 +34,7 @@ pub fn of_profile(
             }
             Form::Pprof => {
                 let mut gzipped = Vec::new();
-                pprof::write(profile, &mut gzipped)?;
+                pprof::write_labelled(profile, labels, &mut gzipped)?;
                 gzipped
             }
         };

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     frames::{Frame, KERNEL_MAPPING, Mapping},
+    labels::Labels,
     model::Profile,
     samples::ThreadHandle,
 };
@@ -27,8 +28,22 @@ const FORMAT: &str = "pprof";
 
 /// Writes the profile, with all its values.
 pub fn write(profile: &Profile, out: &mut impl io::Write) -> Result<(), EncodeError> {
+    write_labelled(profile, &Labels::default(), out)
+}
+
+/// The same with labels of the whole profile. The format has no place for these but its comments, one `name=value` each.
+pub fn write_labelled(
+    profile: &Profile,
+    labels: &Labels,
+    out: &mut impl io::Write,
+) -> Result<(), EncodeError> {
+    let mut message = message(profile);
+    for (name, value) in labels.iter() {
+        message.comment.push(i64::try_from(message.string_table.len()).unwrap_or(0));
+        message.string_table.push(format!("{name}={value}"));
+    }
     let mut gzip = GzEncoder::new(out, Compression::default());
-    io::Write::write_all(&mut gzip, &message(profile).encode_to_vec()).map_err(writing(FORMAT))?;
+    io::Write::write_all(&mut gzip, &message.encode_to_vec()).map_err(writing(FORMAT))?;
     gzip.finish().map_err(writing(FORMAT))?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, error::Error, io::Read as _};
 
 use flate2::read::GzDecoder;
-use profile::{Profile, Report, encode};
+use profile::{Labels, Profile, Report, encode};
 use prost::Message as _;
 use proto::pprof;
 
@@ -146,5 +146,28 @@ fn the_header_of_pprof_tells_when_how_long_and_what_was_lost() -> Result<(), Box
     let words = [period_type.r#type, period_type.unit, file.default_sample_type];
     let words: Result<Vec<_>, _> = words.iter().map(|&word| text(&file, word)).collect();
     assert_eq!(words?, ["cpu", "nanoseconds", "cpu"]);
+    Ok(())
+}
+
+#[test]
+fn labels_of_the_whole_are_comments_behind_all_others() -> Result<(), Box<dyn Error>> {
+    let profile = two_proxies()?;
+    let labels: Labels = [("service.name", "edge"), ("team", "a=b")].into_iter().collect();
+    let mut gzipped = Vec::new();
+    encode::pprof::write_labelled(&profile, &labels, &mut gzipped)?;
+    let mut bytes = Vec::new();
+    GzDecoder::new(gzipped.as_slice()).read_to_end(&mut bytes)?;
+    let labelled = pprof::Profile::decode(bytes.as_slice())?;
+    let plain = decoded(&profile)?;
+    let texts = |file: &pprof::Profile| {
+        file.comment
+            .iter()
+            .map(|at| Ok(text(file, *at)?.to_owned()))
+            .collect::<Result<Vec<_>, Box<dyn Error>>>()
+    };
+    let mut expected = texts(&plain)?;
+    expected.extend(["service.name=edge".to_owned(), "team=a=b".to_owned()]);
+    assert_eq!(texts(&labelled)?, expected);
+    assert_eq!(readings_of_file(&labelled)?, readings_of_file(&plain)?);
     Ok(())
 }
