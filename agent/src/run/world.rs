@@ -8,7 +8,7 @@ use crate::{
     decode::{ProcessEvent, ProcessEventKind},
     object::ObjectFile,
     process::{Effect, FileId, ImageId, Interest, Processes},
-    procfs::stat,
+    procfs::{stat, tasks},
     symbolize::JitProcess,
     table_cache::TableCache,
     unwind::{Functions, Table, TableKey},
@@ -34,7 +34,12 @@ pub(super) struct World {
     pub(super) n_unopened: u64,
     chooser: Option<Arc<dyn Choose>>,
     /// Targets that the kernel side has not been told of.
-    pub(super) chosen: Vec<u32>,
+    chosen: Vec<u32>,
+    /// Of targets that were chosen, when the kernel side was told; later than any event until it is. It follows what they
+    /// fork from then on.
+    told_ns: HashMap<u32, u64>,
+    /// Whoever is not chosen is nobody.
+    is_choosy: bool,
 }
 
 impl World {
@@ -44,6 +49,7 @@ impl World {
         table_cache: Option<TableCache>,
     ) -> Self {
         Self {
+            is_choosy: chooser.is_some() && !interest.everything,
             processes: Processes::new(interest),
             objects: HashMap::new(),
             functions: HashMap::new(),
@@ -54,14 +60,17 @@ impl World {
             n_unopened: 0,
             chooser,
             chosen: Vec::new(),
+            told_ns: HashMap::new(),
         }
     }
 
     /// Takes in something that a process did.
     pub(super) fn apply(&mut self, event: ProcessEvent) {
-        let executed = match &event.kind {
-            ProcessEventKind::Exec { pid, .. } => Some(*pid),
-            _ => None,
+        let ProcessEvent { time_ns, .. } = event;
+        let (executed, forked) = match &event.kind {
+            ProcessEventKind::Exec { pid, .. } => (Some(*pid), None),
+            ProcessEventKind::Fork { pid, parent_pid, .. } => (None, Some((*pid, *parent_pid))),
+            _ => (None, None),
         };
         let mut effects = Vec::new();
         self.processes.apply(event, &mut effects);
@@ -69,6 +78,31 @@ impl World {
         if let Some(pid) = executed {
             self.choose(pid);
         }
+        if let Some((pid, parent_pid)) = forked
+            && pid != parent_pid
+            && self.told_ns.get(&parent_pid).is_some_and(|told_ns| time_ns <= *told_ns)
+        {
+            self.add_chosen(pid);
+        }
+    }
+
+    fn add_chosen(&mut self, pid: u32) {
+        self.chosen.push(pid);
+        self.told_ns.insert(pid, u64::MAX);
+    }
+
+    /// The targets that the kernel side is to be told of now. All events up to `as_of_ns` have been taken in.
+    pub(super) fn take_chosen(&mut self, as_of_ns: u64) -> Vec<u32> {
+        self.told_ns.retain(|_, told_ns| *told_ns > as_of_ns);
+        let chosen = std::mem::take(&mut self.chosen);
+        let is_there = |pid: &u32| self.processes.present_image(*pid).is_some_and(|image| !image.has_ended());
+        chosen.into_iter().filter(is_there).collect()
+    }
+
+    /// The kernel side has been told of all that were taken.
+    pub(super) fn told(&mut self) {
+        let now_ns = clock::monotonic_ns();
+        self.told_ns.values_mut().for_each(|told_ns| *told_ns = now_ns.min(*told_ns));
     }
 
     /// A process that is not followed has become another program: it may be a target now.
@@ -78,7 +112,7 @@ impl World {
             return;
         }
         if chooser.judge(pid).is_some() && self.look_at(pid) {
-            self.chosen.push(pid);
+            self.add_chosen(pid);
         }
     }
 
@@ -105,12 +139,16 @@ impl World {
         true
     }
 
-    /// Looks at every process again, after events were lost: at what it maps, and whether it is there.
+    /// Looks at every process again, after events were lost: at what it maps, whether it is there, and whether it has
+    /// become a target.
     pub(super) fn look_again(&mut self) {
         for pid in self.processes.live_pids() {
             if !self.look_at(pid) {
                 self.processes.vanished(pid);
             }
+        }
+        if self.is_choosy {
+            tasks::all_pids().into_iter().flatten().for_each(|pid| self.choose(pid));
         }
     }
 

@@ -31,12 +31,14 @@ impl Session {
         let mut ops = plan::table_ops(&mut self.world.processes, as_of_ns);
         // What is chosen has its mappings before it is sampled.
         let target = Target { image_since_ns: 0, flags: TARGET_ACTIVE | TARGET_FOLLOW, reserved: 0 };
-        ops.extend(self.world.chosen.drain(..).map(|pid| TableOp::SetTarget { pid, target }));
+        let chosen = self.world.take_chosen(as_of_ns).into_iter();
+        ops.extend(chosen.map(|pid| TableOp::SetTarget { pid, target }));
         for op in ops {
             if let Err(error) = self.kernel.apply(&op) {
                 self.note_table_error(error);
             }
         }
+        self.world.told();
     }
 
     /// Writes the unwind table of a file, in the place of colder ones if need be.
