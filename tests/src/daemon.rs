@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -31,6 +31,8 @@ pub struct DaemonConfig {
     pub window: String,
     /// Samples a second.
     pub frequency_hz: u32,
+    /// Keys at the top, as TOML.
+    pub top: String,
     /// Tables of targets, as TOML.
     pub targets: String,
     /// Where it listens.
@@ -44,15 +46,49 @@ pub struct DaemonConfig {
 }
 
 impl DaemonConfig {
+    /// Everything is in this directory, windows are a second, and what is delivered goes into [`Self::files_dir`].
+    ///
+    /// # Errors
+    /// If there is no port for it.
+    pub fn in_dir(dir: &Path) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 3), 0)).context("no free port")?;
+        let mut config = Self {
+            dir: dir.to_owned(),
+            window: "1s".to_owned(),
+            frequency_hz: 99,
+            top: String::new(),
+            targets: String::new(),
+            listen: listener.local_addr().context("a listener without an address")?,
+            spool_dir: dir.join("spool"),
+            spool_size: "64MiB".to_owned(),
+            sinks: Vec::new(),
+        };
+        let files = format!("kind = \"directory\"\ndir = {:?}", config.files_dir());
+        config.sinks.push(("files".to_owned(), files));
+        Ok(config)
+    }
+
+    /// Where the sink of a directory writes, if that is where it should.
+    #[must_use]
+    pub fn files_dir(&self) -> PathBuf {
+        self.dir.join("files")
+    }
+
     /// As TOML.
     #[must_use]
     pub fn text(&self) -> String {
         let dir = self.dir.display();
         let mut text = format!(
             "window = {:?}\nlisten = \"{}\"\ncontrol_socket = \"{dir}/run/control.sock\"\nkill_switch = \"{dir}/off\"\n\
-             table_cache = \"{dir}/tables\"\noverhead_budget = 50.0\n[events]\ncpu = {{ frequency = {} }}\n{}\n\
+             table_cache = \"{dir}/tables\"\noverhead_budget = 50.0\n{}\n[events]\ncpu = {{ frequency = {} }}\n{}\n\
              [spool]\ndir = {:?}\nmax_bytes = {:?}\n",
-            self.window, self.listen, self.frequency_hz, self.targets, self.spool_dir, self.spool_size
+            self.window,
+            self.listen,
+            self.top,
+            self.frequency_hz,
+            self.targets,
+            self.spool_dir,
+            self.spool_size
         );
         for (name, table) in &self.sinks {
             // Writing to a string does not fail.

@@ -58,6 +58,7 @@ fn a_receiver_adds_up_every_sample_that_the_agent_has_counted_once() -> Result<(
         dir: dir.path().to_owned(),
         window: "1s".to_owned(),
         frequency_hz: 199,
+        top: String::new(),
         targets: format!(
             "[[target]]\nexe = \"/usr/sbin/nginx\"\nlabels = {{ team = \"edge\" }}\n\
              [[target]]\nexe = {grower:?}\nlabels = {{ team = \"edge\" }}"

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::{agent, folded::Folded, paths, process::Finished, report::Report};
 
-use crate::support::{args, pid_args, target};
+use crate::support::{args, build_id, pid_args, target};
 
 /// Records hot321 into `file`; the report goes to standard output.
 fn record(file: &str) -> Result<(TempDir, PathBuf, Report)> {
@@ -121,13 +121,6 @@ fn go_tool_pprof_reads_build_ids_and_labels() -> Result<()> {
         assert!(block.lines().any(|line| line.trim_end().ends_with(&format!(": {value}"))), "{key}: {block}");
     }
     Ok(())
-}
-
-fn build_id(program: &Path) -> Result<String> {
-    let output = Command::new(paths::find("readelf", "binutils")?).arg("-n").arg(program).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let id = text.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
-    Ok(id.with_context(|| format!("no build ID in {text}"))?.to_owned())
 }
 
 #[test]

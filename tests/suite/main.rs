@@ -6,6 +6,7 @@ mod allocators;
 mod command;
 mod control;
 mod daemon_chaos;
+mod daemon_targets;
 mod daemon_totals;
 mod envoy;
 mod filters;

@@ -17,7 +17,7 @@ use tests::{
     paths,
 };
 
-use crate::support::command_args;
+use crate::support::{build_id, command_args};
 
 /// Static functions, which a stripped program has no symbol for.
 const STATIC: [&str; 3] = ["spin_a", "spin_b", "spin_c"];
@@ -47,15 +47,6 @@ impl Stripped {
         let messages = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{name} {arguments:?}: {messages}");
         Ok(())
-    }
-
-    /// As readelf says it.
-    fn build_id(&self) -> Result<String> {
-        let readelf = paths::find("readelf", "binutils")?;
-        let output = Command::new(readelf).arg("-n").arg(self.path("bare")).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
-        Ok(line.with_context(|| format!("no build ID in {text}"))?.to_owned())
     }
 
     /// Records a second of one of the programs.
@@ -115,7 +106,7 @@ fn a_server_names_static_functions_when_it_is_asked_and_only_once() -> Result<()
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
     let url = format!("http://{}", listener.local_addr()?);
     let debug = fs::read(stripped.path("whole.debug"))?;
-    let build_id = stripped.build_id()?;
+    let build_id = build_id(&stripped.path("bare"))?;
     // It ends with the test run.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {

@@ -30,6 +30,14 @@ pub(crate) fn copy(program: &str, dir: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The build ID of a file, as readelf says it.
+pub(crate) fn build_id(file: &Path) -> Result<String> {
+    let output = Command::new(paths::find("readelf", "binutils")?).arg("-n").arg(file).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let id = text.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
+    Ok(id.with_context(|| format!("no build ID in {text}"))?.to_owned())
+}
+
 /// The agent as a user without any privilege, copied to where that user can execute it.
 pub(crate) fn unprivileged_agent(dir: &Path) -> Result<Command> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;

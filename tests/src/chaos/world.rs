@@ -318,6 +318,7 @@ fn config(
         dir: dir.to_owned(),
         window: window.to_owned(),
         frequency_hz: 199,
+        top: String::new(),
         targets,
         listen: LISTEN,
         spool_dir: spool_dir.to_owned(),

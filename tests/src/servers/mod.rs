@@ -12,6 +12,7 @@ mod workerd;
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use crate::{process::Running, wait};
 pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use haproxy::start as haproxy;
-pub use nginx::start as nginx;
+pub use nginx::{start as nginx, start_orphaned as orphaned_nginx};
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;
@@ -39,7 +40,7 @@ pub struct Server {
     // Before the directory: the server goes first, then what it writes into.
     running: Running,
     address: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Server {
@@ -49,13 +50,19 @@ impl Server {
             Ok(TcpStream::connect(address).is_ok().then_some(()))
         })
         .with_context(|| running.stderr().unwrap_or_default())?;
-        Ok(Self { running, address, _dir: dir })
+        Ok(Self { running, address, dir })
     }
 
     /// The process that was started.
     #[must_use]
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Where it listens.

@@ -1,17 +1,49 @@
 //! nginx: one master, one worker, one file.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
 use super::{Server, free_address};
-use crate::{paths, process::Running};
+use crate::{paths, process::Running, wait};
 
 /// Starts it; the process is the master.
 ///
 /// # Errors
 /// If it is not installed or does not listen.
 pub fn start() -> Result<Server> {
+    start_by(|nginx| nginx)
+}
+
+/// Starts it without a parent, as a service has none: only then it takes another binary. Gives the master besides.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_orphaned() -> Result<(Server, u32)> {
+    let server = start_by(|nginx| {
+        // It remembers its parent, which then goes. The shell stays, so that all are in one group.
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "(\"$@\" & sleep 1); sleep 1000", "sh"])
+            .arg(nginx.get_program())
+            .args(nginx.get_args());
+        shell
+    })?;
+    let path = server.dir().join("nginx.pid");
+    let master = wait::until("nginx has no parent", Duration::from_secs(10), || {
+        let master = fs::read_to_string(&path).context("no nginx.pid")?;
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", master.trim())).context("nginx has ended")?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+        // SAFETY: takes no pointer.
+        let group = unsafe { libc::getpgid(parent.unwrap_or(0)) };
+        Ok((group.unsigned_abs() != server.running().pid()).then_some(master))
+    })?;
+    let master = master.trim().parse().context("no process ID")?;
+    Ok((server, master))
+}
+
+fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
     let nginx = paths::find("nginx", "nginx-light")?;
     let dir = tempfile::tempdir().context("cannot create a directory for nginx")?;
     let address = free_address()?;
@@ -29,5 +61,5 @@ pub fn start() -> Result<Server> {
     fs::write(dir.path().join("nginx.conf"), config).context("cannot write nginx.conf")?;
     let mut command = Command::new(nginx);
     command.arg("-p").arg(dir.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-    Server::new(Running::start(&mut command)?, address, dir)
+    Server::new(Running::start(&mut wrap(command))?, address, dir)
 }
