@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Measure this agent, and build none
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
-    /// How long `daemon-memory` watches at each rate
+    /// How long `daemon-memory` watches
     #[arg(long, default_value_t = 30, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
     long: u64,
     /// Print the tables and leave the page alone

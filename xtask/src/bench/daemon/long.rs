@@ -1,4 +1,4 @@
-//! One daemon for a long time, and its memory every minute: whether it grows.
+//! Daemons for a long time, and their memory every minute: whether it grows.
 
 use std::{
     thread,
@@ -11,7 +11,7 @@ use super::{
     FREQUENCIES_HZ, MIB, SETTLE, WINDOW,
     receiver::Receiver,
     shipping::Shipping,
-    watcher::{DAEMON, Installed, Watcher},
+    watcher::{DAEMON, Watcher},
 };
 use crate::{
     bench::{
@@ -26,53 +26,56 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A table that is read by people has no more lines than this, about.
 const N_SHOWN: u64 = 10;
 
+/// One of the daemons, which run side by side.
+struct Watched {
+    frequency_hz: u32,
+    receiver: Receiver,
+    watcher: Watcher,
+    /// The memory at the end of each minute.
+    by_minute: Vec<Memory>,
+}
+
 pub(in crate::bench) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     let agent = DAEMON.find(workspace, plan)?;
     let nginx = Nginx::start()?;
-    let mut columns = Vec::new();
+    let mut watched = Vec::new();
     for frequency_hz in FREQUENCIES_HZ {
-        println!("  {} minutes at {frequency_hz} Hz", plan.n_minutes);
+        let receiver = Receiver::start(workspace)?;
         let shipping = Shipping { frequency_hz, window: WINDOW };
-        let by_minute = watch(workspace, &agent, shipping, &nginx, plan)
-            .with_context(|| format!("at {frequency_hz} Hz"))?;
-        columns.push((frequency_hz, by_minute));
+        let watcher = Watcher::start(&agent, shipping, receiver.address())?;
+        watched.push(Watched { frequency_hz, receiver, watcher, by_minute: Vec::new() });
     }
-    Ok(format!(
-        "{}\nnginx under load from wrk all the while, windows of {} s, {}; {}.",
-        render(&columns),
-        WINDOW.as_secs(),
-        agent.version,
-        nginx::version()?
-    ))
-}
-
-/// The memory at the end of each minute.
-fn watch(
-    workspace: &Workspace,
-    agent: &Installed,
-    shipping: Shipping,
-    nginx: &Nginx,
-    plan: &Plan,
-) -> Result<Vec<Memory>> {
-    let receiver = Receiver::start(workspace)?;
-    let mut watcher = Watcher::start(agent, shipping, receiver.address())?;
-    watcher.wait_until_sampling()?;
+    for it in &mut watched {
+        it.watcher.wait_until_sampling()?;
+    }
     thread::sleep(SETTLE);
     let start = Instant::now();
-    let mut by_minute = Vec::new();
     for minute in 1..=plan.n_minutes {
         let end = start + MINUTE * u32::try_from(minute)?;
         // wrk takes whole seconds, and a little more than it is told.
         let left = end.saturating_duration_since(Instant::now());
         let rate = nginx.load(Duration::from_secs(left.as_secs().max(1)))?.requests_per_s()?;
         thread::sleep(end.saturating_duration_since(Instant::now()));
-        let memory = watcher.checked(usage::memory)?;
-        println!("  minute {minute}: {rate:.0} requests/s, {memory:?}");
-        by_minute.push(memory);
+        for it in &mut watched {
+            let memory =
+                it.watcher.checked(usage::memory).with_context(|| format!("at {} Hz", it.frequency_hz))?;
+            println!("  minute {minute}, {} Hz: {rate:.0} requests/s, {memory:?}", it.frequency_hz);
+            it.by_minute.push(memory);
+        }
     }
-    watcher.finish()?;
-    println!("  {:?}", receiver.finish()?);
-    Ok(by_minute)
+    let mut columns = Vec::new();
+    for Watched { frequency_hz, receiver, watcher, by_minute } in watched {
+        watcher.finish()?;
+        println!("  {frequency_hz} Hz: {:?}", receiver.finish()?);
+        columns.push((frequency_hz, by_minute));
+    }
+    Ok(format!(
+        "{}\nSide by side, with nginx under load from wrk all the while; windows of {} s, {}; {}.",
+        render(&columns),
+        WINDOW.as_secs(),
+        agent.version,
+        nginx::version()?
+    ))
 }
 
 fn render(columns: &[(u32, Vec<Memory>)]) -> String {
