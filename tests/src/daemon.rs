@@ -33,6 +33,8 @@ pub struct DaemonConfig {
     pub frequency_hz: u32,
     /// Keys at the top, as TOML.
     pub top: String,
+    /// What measuring may cost, in percent of the host.
+    pub budget_percent: f64,
     /// Tables of targets, as TOML.
     pub targets: String,
     /// Where it listens.
@@ -80,10 +82,11 @@ impl DaemonConfig {
         let dir = self.dir.display();
         let mut text = format!(
             "window = {:?}\nlisten = \"{}\"\ncontrol_socket = \"{dir}/run/control.sock\"\nkill_switch = \"{dir}/off\"\n\
-             table_cache = \"{dir}/tables\"\noverhead_budget = 50.0\n{}\n[events]\ncpu = {{ frequency = {} }}\n{}\n\
+             table_cache = \"{dir}/tables\"\noverhead_budget = {:?}\n{}\n[events]\ncpu = {{ frequency = {} }}\n{}\n\
              [spool]\ndir = {:?}\nmax_bytes = {:?}\n",
             self.window,
             self.listen,
+            self.budget_percent,
             self.top,
             self.frequency_hz,
             self.targets,

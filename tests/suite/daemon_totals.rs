@@ -59,6 +59,7 @@ fn a_receiver_adds_up_every_sample_that_the_agent_has_counted_once() -> Result<(
         window: "1s".to_owned(),
         frequency_hz: 199,
         top: String::new(),
+        budget_percent: 50.0,
         targets: format!(
             "[[target]]\nexe = \"/usr/sbin/nginx\"\nlabels = {{ team = \"edge\" }}\n\
              [[target]]\nexe = {grower:?}\nlabels = {{ team = \"edge\" }}"

@@ -5,6 +5,7 @@ mod allocations;
 mod allocators;
 mod command;
 mod control;
+mod daemon_budget;
 mod daemon_chaos;
 mod daemon_targets;
 mod daemon_totals;

@@ -93,6 +93,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "refused", source: "refused.c", flags: &NO_FRAME_POINTERS },
     Program { name: "turnover", source: "turnover.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "costly", source: "costly.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
 

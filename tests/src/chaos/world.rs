@@ -319,6 +319,7 @@ fn config(
         window: window.to_owned(),
         frequency_hz: 199,
         top: String::new(),
+        budget_percent: 50.0,
         targets,
         listen: LISTEN,
         spool_dir: spool_dir.to_owned(),
