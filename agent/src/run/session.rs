@@ -185,6 +185,8 @@ impl Session {
     pub(super) fn pump(&mut self) {
         self.pump_until(clock::monotonic_ns());
         self.keep_bounds();
+        // Most of the time nothing writes or reads them.
+        self.kernel.close_tables();
         if let Some(probing) = &mut self.probing {
             let armed = probing.arm(&mut self.kernel, &self.world);
             let looked = probing.look(&mut self.kernel);

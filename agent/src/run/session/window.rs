@@ -73,7 +73,6 @@ impl Session {
     /// What is known of the recording so far; at its end, also what was lost on the way.
     pub(in crate::run) fn figures(&mut self, has_ended: bool) -> Result<StreamFigures, KernelError> {
         let counters = self.kernel.counters()?;
-        self.kernel.close_tables();
         self.settle_losses(&counters);
         if !has_ended {
             // On their way.
