@@ -58,6 +58,7 @@ impl DaemonConfig {
             dir: dir.to_owned(),
             window: "1s".to_owned(),
             frequency_hz: 99,
+            budget_percent: 50.0,
             top: String::new(),
             targets: String::new(),
             listen: listener.local_addr().context("a listener without an address")?,

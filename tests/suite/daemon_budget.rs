@@ -4,7 +4,6 @@
 use std::{
     fmt::Write as _,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -92,27 +91,16 @@ fn measured(daemon: &Daemon) -> Result<f64> {
     Ok(100.0 * used / start.elapsed().as_secs_f64() / thread::available_parallelism()?.get() as f64)
 }
 
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::new(127, 0, 0, 3), 0))?.local_addr()?)
-}
-
 #[test]
 fn samples_that_become_expensive_bring_the_rate_down_and_it_comes_back_after_them() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let before = Objects::all()?;
     let config = DaemonConfig {
-        dir: dir.path().to_owned(),
         window: "5s".to_owned(),
         frequency_hz: FREQUENCY_HZ,
         budget_percent: 100.0,
         targets: format!("[[target]]\nexe = {:?}", paths::program("costly")?),
-        listen: free_address()?,
-        spool_dir: dir.path().join("spool"),
-        spool_size: "16MiB".to_owned(),
-        sinks: vec![(
-            "files".to_owned(),
-            format!("kind = \"directory\"\ndir = {:?}", dir.path().join("files")),
-        )],
+        ..DaemonConfig::in_dir(dir.path())?
     };
     nice(AGENT_NICE)?;
     let daemon = Daemon::start(&config.write()?, config.listen)?;
