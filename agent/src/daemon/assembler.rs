@@ -82,8 +82,11 @@ impl Input {
 
     /// Windows that were handed in and are not made yet.
     pub(super) fn n_waiting(&self) -> u64 {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        self.n_given.load(Ordering::Relaxed).saturating_sub(made.n_windows)
+        self.n_given.load(Ordering::Relaxed).saturating_sub(self.made().n_windows)
+    }
+
+    fn made(&self) -> Made {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -107,7 +110,8 @@ impl Assembler {
         let n_given = Arc::new(AtomicU64::new(made.n_windows));
         let made = Arc::new(Mutex::new(made));
         let input = Input { jobs, n_given, made: Arc::clone(&made) };
-        let work = Work { host, labels, shipper, keys, made: Arc::clone(&made) };
+        let symbols = input.made().symbols;
+        let work = Work { host, labels, shipper, keys, made: Arc::clone(&made), symbols };
         let thread =
             std::thread::Builder::new().name("brazier-names".into()).spawn(move || work.run(&queue))?;
         Ok(Self { input, made, thread })
@@ -131,7 +135,7 @@ impl Assembler {
 
     /// What was made so far.
     pub(super) fn made(&self) -> Made {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.input.made()
     }
 
     /// Makes what was given, and ends.
@@ -150,6 +154,8 @@ struct Work {
     shipper: Arc<Shipper>,
     keys: Keys,
     made: Arc<Mutex<Made>>,
+    /// What was looked up before.
+    symbols: CacheUse,
 }
 
 impl Work {
@@ -182,9 +188,11 @@ impl Work {
             }
         }
         let (hits, misses) = symbolizer.remembered();
+        let CacheUse { hits: hits_before, misses: misses_before } = self.symbols;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.n_windows += 1;
-        made.symbols = CacheUse { hits, misses };
+        made.symbols =
+            CacheUse { hits: hits_before.saturating_add(hits), misses: misses_before.saturating_add(misses) };
     }
 
     /// The profile of a group, and into the spool with it.

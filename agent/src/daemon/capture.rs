@@ -45,6 +45,8 @@ pub(super) struct Capturing {
     pub(super) probe_budget_percent: f64,
     pub(super) table_bytes: u64,
     pub(super) table_cache: Option<PathBuf>,
+    /// Nothing is captured while this file exists.
+    pub(super) kill_switch: Option<PathBuf>,
     pub(super) input: Input,
     pub(super) shared: Arc<Shared>,
     /// Captures end early.
@@ -80,13 +82,18 @@ impl Capturing {
     ) -> Result<Captured, Refusal> {
         let duration = capture.duration()?;
         let plan = self.plan(capture)?;
+        if let Some(path) = self.kill_switch.as_ref().filter(|path| path.exists()) {
+            let reason =
+                format!("the kill switch is on: nothing is attached while {} exists", path.display());
+            return Err(Refusal::new(RefusalKind::Busy, reason));
+        }
         let failed = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Failed, super::causes(error));
         let frequency_hz = plan.events.iter().map(|(_, source)| source.frequency_hz()).max().unwrap_or(0);
         let mut stream = Stream::prepare(plan.options(frequency_hz)).map_err(|error| failed(&error))?;
         stream.begin().map_err(|error| failed(&error))?;
         let began = Instant::now();
         let mut told = Instant::now();
-        while began.elapsed() < duration && !self.is_over.load(Ordering::Relaxed) {
+        while began.elapsed() < duration && !self.is_over() && !self.is_kill_switch_on() {
             stream.pump(READ_EVERY.min(duration.saturating_sub(began.elapsed())));
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
@@ -123,6 +130,15 @@ impl Capturing {
             }
         };
         Ok(Captured { summary, file })
+    }
+
+    /// Whether what is under way is to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn is_kill_switch_on(&self) -> bool {
+        self.kill_switch.as_ref().is_some_and(|path| path.exists())
     }
 
     fn file(

@@ -1,7 +1,7 @@
 //! What the daemon does when it is asked through its socket.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -85,7 +85,8 @@ impl Handler for Current {
 pub(super) struct Handling {
     pub(super) capturing: Capturing,
     pub(super) shared: Arc<Shared>,
-    pub(super) shipper: Arc<Shipper>,
+    /// Held by the daemon alone, which has to let go of the spool before another configuration can have it.
+    pub(super) shipper: Weak<Shipper>,
 }
 
 impl Handling {
@@ -100,8 +101,14 @@ impl Handling {
         let asked = self.shared.cut.fetch_add(1, Ordering::AcqRel) + 1;
         wait_for(|| self.shared.n_cut.load(Ordering::Acquire) >= asked)?;
         wait_for(|| self.capturing.input.n_waiting() == 0)?;
-        let left = self.shipper.flush(PATIENCE);
-        Ok(json!({"waiting": left}))
+        let began = Instant::now();
+        while let Some(shipper) = self.shipper.upgrade().filter(|_| !self.capturing.is_over()) {
+            let left = shipper.flush(POLL);
+            if left.is_empty() || began.elapsed() >= PATIENCE {
+                return Ok(json!({"waiting": left}));
+            }
+        }
+        Err(Refusal::new(RefusalKind::Busy, "the daemon begins or ends: ask again in a second"))
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn figures(
         targets,
         sessions: streams.sessions(),
         pumped_ns: state.pumped_ns.filter(|_| !state.is_killed),
-        shipper: (!config.sinks.is_empty()).then(|| shipper.figures()),
+        shipper: (!config.sinks.is_empty()).then(|| shipper.figures().after(&carried.shipped)),
         spool: SpoolState { limit_bytes: config.spool.limits.max_bytes, ..SpoolState::default() },
         config: carried.config.clone(),
         kill_switch: KillSwitch {

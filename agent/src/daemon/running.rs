@@ -1,7 +1,7 @@
 //! Everything that one configuration is run by.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +36,7 @@ use crate::{
     select::{Selector, Users},
     send::{
         batch::Keys,
+        figures::ShipperFigures,
         retry::RetryLimits,
         shipper::{Shipper, ShipperSettings},
     },
@@ -68,6 +69,10 @@ pub(super) struct Carried {
     pub(super) n_late: u64,
     pub(super) n_lowered: u64,
     pub(super) n_raised: u64,
+    /// What became of batches.
+    pub(super) shipped: ShipperFigures,
+    /// Where may be written, since the start: all else was given up.
+    pub(super) writable: Vec<PathBuf>,
 }
 
 /// Why a configuration cannot be run, and what is to go on with another.
@@ -175,13 +180,23 @@ impl Running {
             probe_budget_percent: self.config.events.alloc.probe_budget_percent,
             table_bytes: self.config.table_memory_bytes,
             table_cache: self.config.table_cache.clone(),
+            kill_switch: self.config.kill_switch.clone(),
             input,
             shared: Arc::clone(shared),
             is_over: AtomicBool::new(false),
         };
-        let handling = Handling { capturing, shared: Arc::clone(shared), shipper: Arc::clone(&self.shipper) };
+        let shipper = Arc::downgrade(&self.shipper);
+        let handling = Handling { capturing, shared: Arc::clone(shared), shipper };
         self.current.set(Arc::new(handling));
         Ok(())
+    }
+
+    /// What it runs by is another configuration, and holds.
+    pub(super) fn taken(&mut self) {
+        let config = &mut self.carried.config;
+        config.loaded_unix_ns = clock::unix_ns();
+        config.n_reloads += 1;
+        config.last_refusal = None;
     }
 
     /// Runs until it is to end or another configuration is there.
@@ -198,7 +213,8 @@ impl Running {
             if ended != Ended::Reload {
                 return (ended, None);
             }
-            match service::load(file) {
+            let loaded = service::load(file);
+            match loaded.and_then(|config| service::check_dirs(&config, &carried.writable).map(|()| config)) {
                 Ok(config) => return (ended, Some(config)),
                 Err(reason) => {
                     error!("the configuration is refused, the old one holds:\n{reason}");
@@ -227,17 +243,18 @@ impl Running {
         }
         reporter.finish();
         drop(http);
-        match Arc::try_unwrap(shipper) {
+        let shipped = match Arc::try_unwrap(shipper) {
             Ok(shipper) => {
                 let is_ending = shared.stop.load(Ordering::Relaxed);
-                let left = shipper.close(if is_ending { FLUSH_FOR } else { Duration::ZERO });
-                for (sink, n_batches) in left {
-                    info!("{n_batches} batches for {sink} wait in the spool");
-                }
+                shipper.close(if is_ending { FLUSH_FOR } else { Duration::ZERO })
             }
-            // A capture that is under way holds it; the spool has everything.
-            Err(shipper) => drop(shipper),
+            // Somebody looks at it; the spool has everything.
+            Err(shipper) => shipper.figures(),
+        };
+        for sink in shipped.sinks.iter().filter(|sink| sink.n_waiting > 0) {
+            info!("{} batches for {} wait in the spool", sink.n_waiting, sink.name);
         }
+        carried.shipped = shipped.after(&carried.shipped);
         carried
     }
 }

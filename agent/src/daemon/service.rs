@@ -43,6 +43,7 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
             loaded_unix_ns: start_unix_ns,
             ..ConfigFigures::default()
         },
+        writable: written_dirs(&config),
         ..Carried::default()
     };
     let mut config = config;
@@ -71,6 +72,8 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
             }
         };
         if last_good.is_some() {
+            running.taken();
+            info!(file = %file.display(), "configuration taken");
             shared.answer_reload(None);
         }
         said(notify::ready(&format!("configuration of {}", file.display())));
@@ -91,10 +94,6 @@ pub fn run(file: &Path, config: Config) -> anyhow::Result<u8> {
             }
             (Ended::Reload, Some(next)) => {
                 config = next;
-                carried.config.loaded_unix_ns = clock::unix_ns();
-                carried.config.n_reloads += 1;
-                carried.config.last_refusal = None;
-                info!(file = %file.display(), "configuration taken");
             }
             (Ended::Reload, None) => bail!("a reload without a configuration"),
         }
@@ -141,6 +140,20 @@ pub fn load(file: &Path) -> Result<Config, String> {
         warn!("{warning}");
     }
     if checked.problems.is_empty() { Ok(config) } else { Err(list(&checked.problems)) }
+}
+
+/// Whether another configuration writes where the one at the start did.
+///
+/// # Errors
+/// Which directory is another, and what to do.
+pub(super) fn check_dirs(config: &Config, writable: &[PathBuf]) -> Result<(), String> {
+    let dirs = written_dirs(config);
+    let Some(dir) = dirs.iter().find(|dir| !writable.iter().any(|known| dir.starts_with(known))) else {
+        return Ok(());
+    };
+    let what =
+        "was not in the configuration at the start, and the daemon gave up the right to write elsewhere then";
+    Err(format!("{} {what}; restart it", dir.display()))
 }
 
 /// Where the daemon writes: everything else may be read-only to it.

@@ -53,7 +53,7 @@ pub struct SinkState {
 }
 
 /// All of it at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShipperFigures {
     /// What became of batches on disk.
     pub spool: SpoolFigures,
@@ -65,7 +65,37 @@ pub struct ShipperFigures {
     pub sinks: Vec<SinkState>,
 }
 
+impl SinkFigures {
+    fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.delivered, other.delivered),
+            (&mut self.delivered_bytes, other.delivered_bytes),
+            (&mut self.partially_rejected, other.partially_rejected),
+            (&mut self.rejected_items, other.rejected_items),
+            (&mut self.retried, other.retried),
+            (&mut self.given_up, other.given_up),
+            (&mut self.not_for_it, other.not_for_it),
+        ];
+        pairs.into_iter().for_each(|(sum, n)| *sum = sum.saturating_add(n));
+        if self.last_trouble.is_none() {
+            self.last_trouble.clone_from(&other.last_trouble);
+        }
+    }
+}
+
 impl ShipperFigures {
+    /// These, with what an earlier shipper has counted: counters go on, for sinks that there still are.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        for sink in &mut self.sinks {
+            if let Some(known) = before.sinks.iter().find(|known| known.name == sink.name) {
+                sink.figures.add(&known.figures);
+            }
+        }
+        self.spool.add(&before.spool);
+        self
+    }
+
     /// As metrics. Counters count from `since_unix_ns`, the start of the shipper.
     #[must_use]
     pub fn metrics(&self, since_unix_ns: u64, now_unix_ns: u64) -> Vec<Metric> {

@@ -139,12 +139,12 @@ impl Shipper {
         }
     }
 
-    /// Sends what can be sent in this time, and ends; what is left is on disk for the next start. How many batches
-    /// that are, by sink.
-    pub fn close(mut self, time: Duration) -> BTreeMap<String, usize> {
+    /// Sends what can be sent in this time, and ends; what is left is on disk for the next start. What became of
+    /// batches until then.
+    pub fn close(mut self, time: Duration) -> ShipperFigures {
         let _ = self.flush(time);
         self.end();
-        self.shared.lock().waiting()
+        self.figures()
     }
 
     /// What became of batches so far.

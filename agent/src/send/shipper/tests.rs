@@ -206,7 +206,10 @@ fn what_fails_is_sent_again_under_the_same_key_what_is_refused_is_given_up_and_o
     assert!(never.last_trouble.clone().is_some_and(|it| it.reason.contains("too long")), "{never:?}");
 
     // What the silent one did not get is there for it after a restart; what the others got is not.
-    assert_eq!(shipper.close(Duration::ZERO), BTreeMap::from([("never".to_owned(), 3)]));
+    let waiting = |figures: ShipperFigures| -> BTreeMap<String, usize> {
+        figures.sinks.into_iter().map(|sink| (sink.name, sink.n_waiting)).filter(|(_, n)| *n > 0).collect()
+    };
+    assert_eq!(waiting(shipper.close(Duration::ZERO)), BTreeMap::from([("never".to_owned(), 3)]));
     let (back, seen) = serve(vec![answer("200 OK", "", b"")]);
     let shipper = self::shipper(&dir, vec![("never", http_sink(back)), ("good", http_sink(back))]);
     assert_eq!(shipper.flush(PATIENCE), BTreeMap::new(), "{:?}", shipper.figures());

@@ -46,6 +46,28 @@ impl Dropped {
 }
 
 impl SpoolFigures {
+    /// Adds what was counted before the spool was opened this time.
+    pub(in crate::send) fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.spooled, other.spooled),
+            (&mut self.unspooled, other.unspooled),
+            (&mut self.unfinished, other.unfinished),
+            (&mut self.refused_removed, other.refused_removed),
+            (&mut self.unremoved, other.unremoved),
+            (&mut self.places_unwritten, other.places_unwritten),
+        ];
+        pairs.into_iter().for_each(|(sum, n)| *sum = sum.saturating_add(n));
+        for (refusal, n) in &other.refused {
+            let sum = self.refused.entry(*refusal).or_default();
+            *sum = sum.saturating_add(*n);
+        }
+        for (sink, dropped) in &other.dropped {
+            let sum = self.dropped.entry(sink.clone()).or_default();
+            sum.full = sum.full.saturating_add(dropped.full);
+            sum.old = sum.old.saturating_add(dropped.old);
+        }
+    }
+
     pub(super) fn add_refused(&mut self, refusal: Refusal) {
         let n = self.refused.entry(refusal).or_default();
         *n = n.saturating_add(1);
