@@ -79,6 +79,19 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
     profile
 }
 
+/// Has the files' frames named of which parts will be asked for, one part after another: each file is read once.
+pub fn name_ahead(
+    aggregate: &Aggregate,
+    objects: &HashMap<FileId, Arc<ObjectFile>>,
+    symbolizer: &mut Symbolizer,
+) {
+    for (file, offsets) in file_offsets(aggregate) {
+        if let Some(object) = objects.get(&file) {
+            symbolizer.learn(object, &offsets);
+        }
+    }
+}
+
 /// A profile without samples, and every frame that they may have.
 fn begun(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta) -> (Profile, Frames) {
     let (types, weight_idx) = values::types(collected.source);

@@ -182,6 +182,7 @@ impl Work {
     }
 
     fn window(&mut self, window: &Window, symbolizer: &mut Symbolizer) {
+        assemble::name_ahead(&window.aggregate, &window.objects, symbolizer);
         for (source, clock) in &window.sources {
             for group in groups(window, *source) {
                 self.profile(window, *source, *clock, &group, symbolizer);

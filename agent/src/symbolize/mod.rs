@@ -175,6 +175,13 @@ impl Symbolizer {
         self.remembered.frames(file.identity, file_offsets, |asked| files.frames(file, asked))
     }
 
+    /// Looks up names that are not remembered yet, so that whoever asks for some of them one after another needs the file
+    /// no more. Does nothing where nothing is remembered.
+    pub fn learn(&mut self, file: &ObjectFile, file_offsets: &[u64]) {
+        let files = &mut self.files;
+        self.remembered.learn(file.identity, file_offsets, |asked| files.frames(file, asked));
+    }
+
     /// Lets go of tables of files and of symbol maps; names that are remembered stay.
     pub fn rest(&mut self) {
         self.files.close();

@@ -52,6 +52,27 @@ impl Remembered {
         known.into_iter().filter_map(|known| known.or_else(|| found.next())).collect()
     }
 
+    /// Looks up what is not remembered, so that it is later.
+    pub(super) fn learn(
+        &mut self,
+        file: FileIdentity,
+        offsets: &[u64],
+        resolve: impl FnOnce(&[u64]) -> Vec<Resolved>,
+    ) {
+        let is_new = |offset: &u64| {
+            let place = (file, *offset);
+            !self.now.contains_key(&place) && !self.before.contains_key(&place)
+        };
+        let asked: Vec<u64> = offsets.iter().copied().filter(is_new).collect();
+        if self.n_at_most == 0 || asked.is_empty() {
+            return;
+        }
+        self.n_misses += asked.len() as u64;
+        for (offset, resolved) in asked.iter().zip(resolve(&asked)) {
+            self.insert((file, *offset), resolved);
+        }
+    }
+
     fn get(&mut self, place: Place) -> Option<Resolved> {
         if let Some(resolved) = self.now.get(&place) {
             return Some(resolved.clone());
@@ -100,6 +121,15 @@ mod tests {
         }
         assert_eq!(n_asked, [2, 1, 2, 0]);
         assert_eq!((remembered.n_hits, remembered.n_misses), (6, 5));
+        remembered.learn(file, &[1, 7], |asked| {
+            assert_eq!(asked, [7], "what is remembered was looked up");
+            vec![named(7)]
+        });
+        let seen = remembered.frames(file, &[7, 1], |asked| {
+            assert_eq!(asked, [0_u64; 0]);
+            Vec::new()
+        });
+        assert_eq!((seen, remembered.n_misses), (vec![named(7), named(1)], 6));
         assert!(remembered.now.len() <= 3 && remembered.before.len() <= 3, "{remembered:?}");
     }
 }
