@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{paths, wait};
 
 /// The kernel frees objects a grace period after their last reference has gone.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// IDs of programs and maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Objects {
     /// Waits until none of these is in the kernel.
     ///
     /// # Errors
-    /// If one still is, a second later.
+    /// If one still is, 10 seconds later.
     pub fn wait_until_gone(&self) -> Result<()> {
         let mut left = (Vec::new(), Vec::new());
         let gone = wait::until("programs and maps are gone", SETTLE, || {
@@ -92,7 +92,7 @@ impl Objects {
     /// Fails if, since `self` was taken, programs or maps have come that no process holds.
     ///
     /// # Errors
-    /// If there are such, for a second.
+    /// If there are such, for 10 seconds.
     pub fn nothing_left_since(&self) -> Result<()> {
         let mut left = Self::default();
         let clean = wait::until("nothing new without an owner", SETTLE, || {
