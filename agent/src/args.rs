@@ -233,6 +233,9 @@ pub struct DoctorArgs {
     /// Directory that the limited process may write; may be given more than once [default: those of the Debian package]
     #[arg(long, value_name = "DIR", requires = "daemon")]
     pub writable: Vec<PathBuf>,
+    /// With --daemon: the directories that this configuration of a daemon names, as far as they are there
+    #[arg(long, value_name = "FILE", requires = "daemon", conflicts_with = "writable")]
+    pub config: Option<PathBuf>,
 }
 
 /// Form of the doctor's findings.

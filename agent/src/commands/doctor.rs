@@ -23,7 +23,8 @@ const RESET: &str = "\x1b[0m";
 /// # Errors
 /// If `out` cannot be written, or the limits of the daemon cannot be set.
 pub fn run(out: &mut impl Write, args: &DoctorArgs, colour: bool) -> anyhow::Result<bool> {
-    let checks = if args.daemon { limited::checks(&args.writable)? } else { probe::checks() };
+    let checks =
+        if args.daemon { limited::checks(&args.writable, args.config.as_deref())? } else { probe::checks() };
     let rendered = match args.format {
         DoctorForm::Text => text(&checks, colour),
         DoctorForm::Json => json(&checks)?,
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn this_host_is_told_and_every_ability_rests_on_real_checks() {
         let mut out = Vec::new();
-        let args = DoctorArgs { format: DoctorForm::Json, daemon: false, writable: Vec::new() };
+        let args = DoctorArgs { format: DoctorForm::Json, daemon: false, writable: Vec::new(), config: None };
         let has_requirements = run(&mut out, &args, false).expect("runs");
         let told: Vec<serde_json::Value> = serde_json::from_slice(&out).expect("json");
         let n_required_missing = told.iter().filter(|check| check["is_required"] == true).count();
