@@ -18,7 +18,8 @@ use crate::{
     wait,
 };
 
-const START: Duration = Duration::from_secs(20);
+/// Tables of all programs of a host take their time.
+const START: Duration = Duration::from_secs(60);
 /// Of one question.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -175,6 +176,14 @@ impl Daemon {
     /// If it does not end in time.
     pub fn terminate(self, at_most: Duration) -> Result<Finished> {
         self.running.signal(libc::SIGTERM)?;
+        self.running.finish(at_most)
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// If it does not in time.
+    pub fn finish(self, at_most: Duration) -> Result<Finished> {
         self.running.finish(at_most)
     }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Far more than anything takes, also where others use the machine.
-const AT_MOST: Duration = Duration::from_secs(60);
+pub const AT_MOST: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A daemon that runs.

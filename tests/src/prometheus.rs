@@ -37,6 +37,13 @@ impl Metrics {
         self.sum(name, labels).unwrap_or(0.0) as u64
     }
 
+    /// All counters, each by its name and labels.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, f64> {
+        let counters = self.series.iter().filter(|(name, _, _)| name.ends_with("_total"));
+        counters.map(|(name, labels, value)| (format!("{name} {labels:?}"), *value)).collect()
+    }
+
     /// Values of a label, over all series of a name.
     #[must_use]
     pub fn values_of(&self, name: &str, label: &str) -> Vec<String> {
@@ -94,6 +101,7 @@ mod tests {
         assert_eq!(metrics.count("a_total", &[("x", "1")]), 5);
         assert_eq!(metrics.sum("a_total", &[("x", "3")]), None);
         assert_eq!(metrics.count("b", &[]), 1000);
+        assert_eq!(metrics.counters().values().sum::<f64>(), 7.5, "{:?}", metrics.counters());
         assert_eq!(metrics.values_of("a_total", "y"), ["q\"},{\n", "b"]);
         for wrong in ["a", "a{x=\"1\" 5", "a{x=1} 5", "a x"] {
             assert!(Metrics::parse(wrong).is_err(), "{wrong}");
