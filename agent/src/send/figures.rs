@@ -184,3 +184,46 @@ impl ShipperFigures {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{ShipperFigures, SinkFigures, SinkState, SpoolFigures, Trouble};
+    use crate::send::spool::Dropped;
+
+    #[test]
+    fn counters_go_on_from_an_earlier_shipper_and_what_is_now_does_not() {
+        let sink = |name: &str, n: u64, reason: &str| SinkState {
+            name: name.into(),
+            figures: SinkFigures {
+                delivered: n,
+                given_up: 10 * n,
+                failing: n,
+                last_trouble: (!reason.is_empty()).then(|| Trouble { unix_ns: n, reason: reason.into() }),
+                ..SinkFigures::default()
+            },
+            n_waiting: 2,
+        };
+        let spool = |n: u64| SpoolFigures {
+            spooled: n,
+            dropped: BTreeMap::from([("a".to_owned(), Dropped { full: n, old: 1 })]),
+            ..SpoolFigures::default()
+        };
+        let figures =
+            |n: u64, sinks| ShipperFigures { spool: spool(n), spool_bytes: n, oldest_age: None, sinks };
+        let before = figures(5, vec![sink("a", 7, "down"), sink("gone", 9, "")]);
+        let now = figures(1, vec![sink("a", 1, ""), sink("new", 2, "")]).after(&before);
+        let seen: Vec<_> = now
+            .sinks
+            .iter()
+            .map(|it| (it.name.as_str(), it.figures.delivered, it.figures.given_up, it.figures.failing))
+            .collect();
+        assert_eq!(seen, [("a", 8, 80, 1), ("new", 2, 20, 2)]);
+        assert_eq!(now.sinks[0].figures.last_trouble.as_ref().map(|it| it.reason.as_str()), Some("down"));
+        assert_eq!(
+            (now.spool.spooled, now.spool.dropped["a"], now.spool_bytes),
+            (6, Dropped { full: 6, old: 2 }, 1)
+        );
+    }
+}
