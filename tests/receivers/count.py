@@ -3,9 +3,9 @@ what is measured.
 
 Usage: count.py ADDRESS
 
-Says `ready` on stderr and takes everything. On SIGTERM it reads what it has got, and prints one JSON object:
-for each signal the requests, the bytes on the wire (what TCP has brought, with all headers) and the bytes of messages
-(uncompressed), the samples by event, and the last values of the metrics of the sender itself.
+Says `ready` on stderr and takes everything. On SIGTERM it reads what it has got, and prints one JSON object: for profiles
+of CPU time, for all others and for metrics, each, the requests, the bytes on the wire (what TCP has brought, with all
+headers), the bytes of messages (uncompressed) and the samples; and the last values of the metrics of the sender itself.
 """
 
 import json
@@ -26,9 +26,11 @@ BYTES_RECEIVED_AT = 128
 # Words by which a profile of resident memory is told.
 GROWTH = "rss_"
 
+PARTS = ("cpu", "others", "metrics")
+
 LOCK = threading.Lock()
+# Each with what came on the wire for it.
 MESSAGES = {"profiles": [], "metrics": []}
-WIRE_BYTES = {"profiles": 0, "metrics": 0}
 BY_CONNECTION = {}
 
 
@@ -52,8 +54,7 @@ def export(name, answer):
         with LOCK:
             before = sum(BY_CONNECTION.values())
             look_at_connections()
-            WIRE_BYTES[name] += sum(BY_CONNECTION.values()) - before
-            MESSAGES[name].append(message)
+            MESSAGES[name].append((message, sum(BY_CONNECTION.values()) - before))
         return answer().SerializeToString()
     return body
 
@@ -72,9 +73,11 @@ def samples_of(message):
         for profile in of_scope.profiles
     ]
     words = [text[profile.sample_type.type_strindex] for profile in profiles]
-    event = "faults" if any(word.startswith(GROWTH) for word in words) else "cpu"
+    event = "others" if any(word.startswith(GROWTH) for word in words) else "cpu"
     counts = [profile for profile, word in zip(profiles, words) if word == "samples"]
-    return event, sum(sum(sample.values) for profile in counts for sample in profile.samples)
+    # Who sends times may leave the values away: then each time is a sample.
+    n_of = lambda sample: sum(sample.values) or len(sample.timestamps_unix_nano)
+    return event, sum(n_of(sample) for profile in counts for sample in profile.samples)
 
 
 def own_metrics(message, values):
@@ -111,20 +114,20 @@ def main():
     signal.sigwait({signal.SIGTERM})
     server.stop(grace=1).wait()
 
-    samples, metrics = {"cpu": 0, "faults": 0}, {}
-    for message in MESSAGES["profiles"]:
-        event, n_samples = samples_of(message)
-        samples[event] += n_samples
-    for message in MESSAGES["metrics"]:
-        own_metrics(message, metrics)
-    found = {
-        name: {
-            "requests": len(messages), "wire_bytes": WIRE_BYTES[name],
-            "message_bytes": sum(len(message) for message in messages),
-        }
-        for name, messages in MESSAGES.items()
-    }
-    print(json.dumps({**found, "samples": samples, "values": metrics}))
+    found = {name: dict.fromkeys(("requests", "wire_bytes", "message_bytes", "samples"), 0) for name in PARTS}
+    values = {}
+    for name, message, wire_bytes in [(name, *one) for name, all in MESSAGES.items() for one in all]:
+        n_samples = 0
+        if name == "profiles":
+            name, n_samples = samples_of(message)
+        else:
+            own_metrics(message, values)
+        part = found[name]
+        part["requests"] += 1
+        part["wire_bytes"] += wire_bytes
+        part["message_bytes"] += len(message)
+        part["samples"] += n_samples
+    print(json.dumps({**found, "values": values}))
 
 
 main()

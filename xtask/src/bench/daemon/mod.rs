@@ -9,7 +9,11 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 
-use self::{receiver::Received, shipping::Shipping, watcher::Watcher};
+use self::{
+    receiver::{Part, Received},
+    shipping::Shipping,
+    watcher::Watcher,
+};
 use super::{
     Plan,
     bpf_stats::StatsOn,
@@ -39,16 +43,15 @@ struct Run {
     received: Received,
 }
 
-impl Run {
-    fn n_samples(&self) -> f64 {
-        self.received.n_samples().max(1) as f64
-    }
+/// Bytes for each sample of a part; none if there are no samples.
+fn per_sample(bytes: u64, part: Part) -> Option<f64> {
+    (part.n_samples > 0).then(|| bytes as f64 / part.n_samples as f64)
 }
 
 /// A line of the table: what it is, digits after the point, and where the value is, if it was told.
 type Line = (&'static str, usize, fn(&Run) -> Option<f64>);
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 17] = [
     ("requests/s", 0, |it| Some(it.watched.requests_per_s)),
     ("requests/s, % of the run with nothing beside it", 1, |it| {
         Some(100.0 * it.watched.requests_per_s / it.alone_per_s)
@@ -60,13 +63,18 @@ const LINES: [Line; 14] = [
     ("of it anonymous, MiB", 1, |it| Some(it.memory.anonymous_bytes as f64 / MIB)),
     ("of it files, MiB", 1, |it| Some(it.memory.file_bytes as f64 / MIB)),
     ("of it shared memory, MiB", 1, |it| Some(it.memory.shared_bytes as f64 / MIB)),
-    ("samples that the receiver has", 0, |it| Some(it.received.n_samples() as f64)),
+    ("samples of CPU time that the receiver has", 0, |it| Some(it.received.cpu.n_samples as f64)),
     ("samples lost, as the profiler tells it", 0, |it| it.received.n_lost.map(|n| n as f64)),
-    ("bytes on the wire per sample", 1, |it| Some(it.received.wire_bytes() as f64 / it.n_samples())),
-    ("of them profiles", 1, |it| Some(it.received.profiles.wire_bytes as f64 / it.n_samples())),
-    ("bytes of profiles per sample before compression", 1, |it| {
-        Some(it.received.profiles.message_bytes as f64 / it.n_samples())
+    ("bytes on the wire per sample of CPU time", 1, |it| {
+        per_sample(it.received.cpu.wire_bytes, it.received.cpu)
     }),
+    ("the same before compression", 1, |it| per_sample(it.received.cpu.message_bytes, it.received.cpu)),
+    ("samples of growth that the receiver has", 0, |it| Some(it.received.others.n_samples as f64)),
+    ("bytes on the wire per sample of growth", 1, |it| {
+        per_sample(it.received.others.wire_bytes, it.received.others)
+    }),
+    ("KiB on the wire, all together", 1, |it| Some(it.received.wire_bytes() as f64 / 1024.0)),
+    ("of them metrics", 1, |it| Some(it.received.metrics.wire_bytes as f64 / 1024.0)),
 ];
 
 pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
@@ -136,8 +144,7 @@ fn render(
         table += &format!("| {name} |");
         for (_, _, runs) in columns {
             let values: Vec<f64> = runs.iter().filter_map(value).collect();
-            let shown =
-                Spread::of(&values).map_or_else(|| "not told".to_owned(), |it| format!("{it:.digits$}"));
+            let shown = Spread::of(&values).map_or_else(|| "none".to_owned(), |it| format!("{it:.digits$}"));
             table += &format!(" {shown} |");
         }
         table.push('\n');

@@ -35,34 +35,31 @@ pub(super) struct Receiver {
 
 /// Of one kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Signal {
+pub(super) struct Part {
     pub(super) n_requests: u64,
     /// As they came, with all headers.
     pub(super) wire_bytes: u64,
     /// Uncompressed.
     pub(super) message_bytes: u64,
+    pub(super) n_samples: u64,
 }
 
 /// All that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Received {
-    pub(super) profiles: Signal,
-    metrics: Signal,
-    n_cpu: u64,
-    n_faults: u64,
+    /// Profiles of CPU time.
+    pub(super) cpu: Part,
+    /// All other profiles.
+    pub(super) others: Part,
+    pub(super) metrics: Part,
     /// None if nobody said.
     pub(super) n_lost: Option<u64>,
 }
 
 impl Received {
-    /// Of all events.
-    pub(super) fn n_samples(&self) -> u64 {
-        self.n_cpu.saturating_add(self.n_faults)
-    }
-
     /// Profiles and metrics.
     pub(super) fn wire_bytes(&self) -> u64 {
-        self.profiles.wire_bytes.saturating_add(self.metrics.wire_bytes)
+        [self.cpu, self.others, self.metrics].iter().fold(0, |sum, part| sum.saturating_add(part.wire_bytes))
     }
 }
 
@@ -118,18 +115,18 @@ fn parse(text: &str) -> Result<Received> {
     let number = |pointer: &str| {
         value.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("no number at `{pointer}`"))
     };
-    let signal = |name: &str| -> Result<Signal> {
-        Ok(Signal {
+    let part = |name: &str| -> Result<Part> {
+        Ok(Part {
             n_requests: number(&format!("/{name}/requests"))?,
             wire_bytes: number(&format!("/{name}/wire_bytes"))?,
             message_bytes: number(&format!("/{name}/message_bytes"))?,
+            n_samples: number(&format!("/{name}/samples"))?,
         })
     };
     Ok(Received {
-        profiles: signal("profiles")?,
-        metrics: signal("metrics")?,
-        n_cpu: number("/samples/cpu")?,
-        n_faults: number("/samples/faults")?,
+        cpu: part("cpu")?,
+        others: part("others")?,
+        metrics: part("metrics")?,
         n_lost: number("/values/brazier.lost.samples").ok(),
     })
 }
@@ -140,17 +137,15 @@ mod tests {
 
     #[test]
     fn what_came_is_read_and_what_nobody_said_is_none() {
-        let text = r#"{"profiles":{"requests":3,"wire_bytes":100,"message_bytes":300},
-            "metrics":{"requests":1,"wire_bytes":20,"message_bytes":30},
-            "samples":{"cpu":9,"faults":1},"values":{"brazier.lost.samples":2}}"#;
+        let text = r#"{"cpu":{"requests":3,"wire_bytes":100,"message_bytes":300,"samples":9},
+            "others":{"requests":0,"wire_bytes":0,"message_bytes":0,"samples":0},
+            "metrics":{"requests":1,"wire_bytes":20,"message_bytes":30,"samples":0},
+            "values":{"brazier.lost.samples":2}}"#;
         let received = parse(text).unwrap();
-        assert_eq!((received.n_samples(), received.wire_bytes(), received.n_lost), (10, 120, Some(2)));
-        assert_eq!(
-            received.profiles,
-            Signal { n_requests: 3, wire_bytes: 100, message_bytes: 300 },
-            "{received:?}"
-        );
+        assert_eq!((received.wire_bytes(), received.n_lost), (120, Some(2)));
+        let cpu = Part { n_requests: 3, wire_bytes: 100, message_bytes: 300, n_samples: 9 };
+        assert_eq!(received.cpu, cpu, "{received:?}");
         assert_eq!(parse(&text.replace("brazier.lost.samples", "x")).unwrap().n_lost, None);
-        assert_eq!(parse("{}").unwrap_err().to_string(), "no number at `/profiles/requests`");
+        assert_eq!(parse("{}").unwrap_err().to_string(), "no number at `/cpu/requests`");
     }
 }

@@ -13,11 +13,12 @@ pub(super) struct Shipping {
 const LISTEN: &str = "127.0.0.2:19464";
 
 impl Shipping {
-    /// The configuration of a daemon that watches the whole host. Its budget is the machine: nothing lowers the rate.
+    /// The configuration of a daemon that watches the whole host. Its budget is the machine, and its memory may be large:
+    /// neither is the rate lowered nor are caches dropped.
     pub(super) fn config(self, dir: &Path, sink: SocketAddr) -> String {
         let (dir, window_s) = (dir.display(), self.window.as_secs());
         format!(
-            "all = true\nwindow = \"{window_s}s\"\noverhead_budget = 100.0\nlisten = \"{LISTEN}\"\n\
+            "all = true\nwindow = \"{window_s}s\"\noverhead_budget = 100.0\nrss_limit = \"1GiB\"\nlisten = \"{LISTEN}\"\n\
              control_socket = \"{dir}/run/control.sock\"\nkill_switch = \"{dir}/off\"\ntable_cache = \"{dir}/tables\"\n\
              [events]\ncpu = {{ frequency = {} }}\n[spool]\ndir = \"{dir}/spool\"\n\
              [sink.receiver]\nkind = \"otlp-grpc\"\naddress = \"http://{sink}\"\nproxy = \"none\"\n",
