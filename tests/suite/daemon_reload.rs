@@ -1,17 +1,21 @@
 //! SIGHUP: a configuration that is wrong, or cannot be carried out, changes nothing; one that is right holds from then on;
 //! and whoever adds up counters sees no step back.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    collections::BTreeMap, fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command, thread,
+    time::Duration,
+};
 
 use anyhow::Result;
 use tests::{
     daemon::DaemonConfig,
     delivered::totals,
-    own_daemon::{OwnDaemon, replace},
+    own_daemon::{AT_MOST, OwnDaemon, replace},
+    paths,
     process::Running,
 };
 
-use crate::support::copy;
+use crate::support::{copy, target};
 
 const RELOADS: &str = "brazier_config_reloads_total";
 
@@ -106,5 +110,35 @@ fn what_is_wrong_changes_nothing_what_is_right_holds_and_no_counter_goes_back() 
     let delivered = totals(&ended.delivered);
     assert_eq!(delivered.values().sum::<u64>(), n_samples, "{delivered:?} {}", ended.finished.stderr);
     assert_eq!((ended.delivered.len() as u64, n_lost), (n_profiles, 0), "{}", ended.finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn whoever_waits_for_a_receiver_that_never_answers_does_not_hold_up_a_reload() -> Result<()> {
+    // It connects, and that is all.
+    let silent = TcpListener::bind(("127.0.0.3", 0))?;
+    let address = silent.local_addr()?;
+    let hot = target("hot321")?;
+    let targets = format!("[[target]]\nexe = {:?}", paths::program("hot321")?);
+    let daemon = OwnDaemon::start_with(targets, |config| {
+        let sink = format!("kind = \"otlp-http\"\naddress = \"http://{address}\"\nproxy = \"none\"");
+        config.sinks.push(("silent".to_owned(), sink));
+        Ok(())
+    })?;
+    let mut watch = Watch::default();
+    watch.wait_for_more(&daemon)?;
+    let flush = daemon.start_ctl(["flush"])?;
+    // It has been heard by then; if not, it is refused just the same.
+    thread::sleep(Duration::from_secs(1));
+    daemon.daemon().running().signal(libc::SIGHUP)?;
+    watch.wait_for(&daemon, "taken", 1)?;
+    watch.wait_for_more(&daemon)?;
+    let flushed = flush.finish(AT_MOST)?;
+    let is_told = flushed.status.success() || flushed.stderr.contains("begins or ends");
+    assert!(is_told, "{flushed:?}");
+    assert!(!hot.has_ended(), "the target ended before the test");
+    let ended = daemon.finish()?;
+    assert_eq!(ended.finished.status.code(), Some(0), "{ended:#?}");
+    assert!(ended.finished.stderr.contains("batches for silent wait in the spool"), "{ended:#?}");
     Ok(())
 }
