@@ -41,7 +41,7 @@ const MEMORY_PAGE: &str = "docs/memory.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure only these tables (default: all but daemon-memory, which takes an hour)
+    /// Measure only these tables (default: all but daemon-memory, which takes half an hour)
     tables: Vec<String>,
     /// How often each value is measured; the median is kept
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]

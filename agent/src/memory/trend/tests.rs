@@ -224,31 +224,6 @@ fn this_host_tells_the_memory_of_this_process() {
     assert!(group.usage.resident_bytes > 100_000 && group.limit.is_some(), "{group:?}");
 }
 
-#[test]
-#[ignore = "tells what a reading costs; starts a thousand processes"]
-fn a_thousand_processes_are_read() {
-    let sleep = || std::process::Command::new("sleep").arg("600").spawn().expect("starts");
-    let mut children: Vec<_> = (0..1000).map(|_| sleep()).collect();
-    let pids: Vec<u32> = children.iter().map(std::process::Child::id).collect();
-    let (one, names) = (named("one"), (0..1000).map(|n| named(&n.to_string())).collect::<Vec<_>>());
-    let together = vec![ProcessGroup { labels: &one, pids: &pids }];
-    let apart: Vec<_> = names
-        .iter()
-        .zip(&pids)
-        .map(|(labels, pid)| ProcessGroup { labels, pids: std::slice::from_ref(pid) })
-        .collect();
-    for (what, groups) in [("one group of 1,000", together), ("1,000 groups of one", apart)] {
-        let mut trends =
-            Trends::new(TrendSettings { interval: Duration::from_secs(1000), ..TrendSettings::default() });
-        trends.read(&groups);
-        println!("{what}: {:?}", trends.figures());
-        assert_eq!(trends.groups().map(|group| group.n_processes).sum::<usize>(), 1000);
-    }
-    children.iter_mut().for_each(|child| {
-        child.kill().and_then(|()| child.wait()).expect("ends");
-    });
-}
-
 proptest! {
     #[test]
     fn whatever_groups_come_and_go_bounds_hold_and_nothing_overflows(
