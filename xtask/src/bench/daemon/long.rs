@@ -22,6 +22,8 @@ use crate::{
     shell::Workspace,
 };
 
+/// As it is where nothing else is said.
+const DEFAULT_LIMIT_MIB: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 /// A table that is read by people has no more lines than this, about.
 const N_SHOWN: u64 = 10;
@@ -41,7 +43,7 @@ pub(in crate::bench) fn table(workspace: &Workspace, plan: &Plan) -> Result<Stri
     let mut watched = Vec::new();
     for frequency_hz in FREQUENCIES_HZ {
         let receiver = Receiver::start(workspace)?;
-        let shipping = Shipping { frequency_hz, window: WINDOW };
+        let shipping = Shipping { frequency_hz, window: WINDOW, rss_limit_mib: DEFAULT_LIMIT_MIB };
         let watcher = Watcher::start(&agent, shipping, receiver.address())?;
         watched.push(Watched { frequency_hz, receiver, watcher, by_minute: Vec::new() });
     }
@@ -65,6 +67,7 @@ pub(in crate::bench) fn table(workspace: &Workspace, plan: &Plan) -> Result<Stri
     }
     let mut columns = Vec::new();
     for Watched { frequency_hz, receiver, watcher, by_minute } in watched {
+        println!("  {frequency_hz} Hz, what it said: {}", watcher.log());
         watcher.finish()?;
         println!("  {frequency_hz} Hz: {:?}", receiver.finish()?);
         columns.push((frequency_hz, by_minute));

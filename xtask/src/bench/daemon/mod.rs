@@ -85,7 +85,11 @@ pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     for frequency_hz in FREQUENCIES_HZ {
         for kind in watcher::KINDS {
             let window = WINDOW.min(plan.run_time / 2).max(Duration::from_secs(1));
-            columns.push((kind.find(workspace, plan)?, Shipping { frequency_hz, window }, Vec::new()));
+            columns.push((
+                kind.find(workspace, plan)?,
+                Shipping { frequency_hz, window, rss_limit_mib: 1024 },
+                Vec::new(),
+            ));
         }
     }
     for round in 1..=plan.n_rounds {

@@ -7,22 +7,23 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 pub(super) struct Shipping {
     pub(super) frequency_hz: u32,
     pub(super) window: Duration,
+    /// What the daemon's memory is kept below.
+    pub(super) rss_limit_mib: u32,
 }
 
-/// Where the daemon tells of itself, as it does wherever it runs.
-const LISTEN: &str = "127.0.0.2:19464";
+/// Where the daemon tells of itself, as it does wherever it runs: here, from which port on.
+const FIRST_PORT: u32 = 19_464;
 
 impl Shipping {
-    /// The configuration of a daemon that watches the whole host. Its budget is the machine, and its memory may be large:
-    /// neither is the rate lowered nor are caches dropped.
+    /// The configuration of a daemon that watches the whole host. Its budget is the machine: the rate is not lowered.
     pub(super) fn config(self, dir: &Path, sink: SocketAddr) -> String {
-        let (dir, window_s) = (dir.display(), self.window.as_secs());
+        let Self { frequency_hz, window, rss_limit_mib } = self;
+        let (dir, window_s, port) = (dir.display(), window.as_secs(), FIRST_PORT + frequency_hz);
         format!(
-            "all = true\nwindow = \"{window_s}s\"\noverhead_budget = 100.0\nrss_limit = \"1GiB\"\nlisten = \"{LISTEN}\"\n\
-             control_socket = \"{dir}/run/control.sock\"\nkill_switch = \"{dir}/off\"\ntable_cache = \"{dir}/tables\"\n\
-             [events]\ncpu = {{ frequency = {} }}\n[spool]\ndir = \"{dir}/spool\"\n\
-             [sink.receiver]\nkind = \"otlp-grpc\"\naddress = \"http://{sink}\"\nproxy = \"none\"\n",
-            self.frequency_hz
+            "all = true\nwindow = \"{window_s}s\"\noverhead_budget = 100.0\nrss_limit = \"{rss_limit_mib}MiB\"\n\
+             listen = \"127.0.0.2:{port}\"\ncontrol_socket = \"{dir}/run/control.sock\"\nkill_switch = \"{dir}/off\"\ntable_cache = \"{dir}/tables\"\n\
+             [events]\ncpu = {{ frequency = {frequency_hz} }}\n[spool]\ndir = \"{dir}/spool\"\n\
+             [sink.receiver]\nkind = \"otlp-grpc\"\naddress = \"http://{sink}\"\nproxy = \"none\"\n"
         )
     }
 }
@@ -33,7 +34,7 @@ mod tests {
 
     #[test]
     fn everything_of_a_daemon_is_in_its_directory() {
-        let shipping = Shipping { frequency_hz: 99, window: Duration::from_secs(10) };
+        let shipping = Shipping { frequency_hz: 99, window: Duration::from_secs(10), rss_limit_mib: 64 };
         let config = shipping.config(Path::new("/d"), "127.0.0.2:5".parse().unwrap());
         for key in ["control_socket", "kill_switch", "table_cache", "dir"] {
             assert!(

@@ -136,7 +136,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         let bytes = fs::read(self.dir.path().join(LOG)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
     }
