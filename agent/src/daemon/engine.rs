@@ -17,7 +17,7 @@ use super::{
     assembler::Assembler,
     board::Board,
     figures::{BudgetFigures, Figures},
-    governor::{Governor, Reading},
+    governor::{Governor, Reading, Step},
     memory_guard::{MemoryAction, MemoryGuard},
     reading::Spent,
     streams::Streams,
@@ -109,6 +109,8 @@ pub(super) struct Engine {
 pub(super) struct State {
     guard: MemoryGuard,
     window_began: Instant,
+    /// It ends before its time, for want of memory.
+    ends_early: bool,
     is_late: bool,
     /// Windows that ended later than they should have.
     pub(super) n_late: u64,
@@ -127,6 +129,7 @@ impl State {
         Self {
             guard: MemoryGuard::default(),
             window_began: Instant::now(),
+            ends_early: false,
             is_late: false,
             n_late: 0,
             looked: Instant::now(),
@@ -219,7 +222,7 @@ impl Engine {
     fn end_window(&mut self) {
         let asked = self.shared.cut.load(Ordering::Acquire);
         let is_asked = asked != self.shared.n_cut.load(Ordering::Relaxed);
-        let is_over = self.state.window_began.elapsed() >= self.rules.window;
+        let is_over = self.state.ends_early || self.state.window_began.elapsed() >= self.rules.window;
         if !is_asked && !is_over {
             return;
         }
@@ -231,6 +234,7 @@ impl Engine {
         let windows = self.streams.cut();
         self.assembler.input().give(windows);
         self.state.is_late = false;
+        self.state.ends_early = false;
         self.state.window_began = Instant::now();
         self.shared.n_cut.store(asked, Ordering::Release);
     }
@@ -249,6 +253,17 @@ impl Engine {
             MemoryAction::DropCaches => {
                 info!(rss_bytes, "memory is near its limit: caches are dropped");
                 self.assembler.drop_caches();
+                None
+            }
+            MemoryAction::EndWindow => {
+                self.state.ends_early = true;
+                None
+            }
+            MemoryAction::LowerRate => {
+                let step = self.governor.lower_for_memory(rss_bytes, self.rules.rss_limit_bytes);
+                if let Some(step) = step {
+                    self.take_step(&step);
+                }
                 None
             }
             MemoryAction::RecycleSession => {
@@ -279,9 +294,15 @@ impl Engine {
         }
         let sampling = program(Source::Cpu { frequency_hz: 0 });
         let reading = Reading::between(&before, &self.state.spent, &[sampling], n_cpus());
-        let Some(step) = self.governor.read(&reading) else { return };
+        if let Some(step) = self.governor.read(&reading) {
+            self.take_step(&step);
+        }
+    }
+
+    /// Samples at another rate from now on.
+    fn take_step(&mut self, step: &Step) {
         info!("{step}");
-        self.state.budget.note(&step);
+        self.state.budget.note(step);
         match self.streams.set_frequency(step.to_hz) {
             Ok(windows) => self.assembler.input().give(windows),
             Err(error) => {

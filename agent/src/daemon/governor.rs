@@ -74,6 +74,13 @@ pub enum StepReason {
         /// What it may take.
         budget_percent: f64,
     },
+    /// What is sampled takes too much memory.
+    ShortOfMemory {
+        /// What the agent has resident.
+        rss_bytes: u64,
+        /// What it may have.
+        limit_bytes: u64,
+    },
     /// Another rate, or another budget, is configured.
     Configured,
 }
@@ -89,6 +96,9 @@ impl fmt::Display for StepReason {
                     f,
                     "expected to take {expected_percent:.2} % of this host, and the budget is {budget_percent} %"
                 )
+            }
+            Self::ShortOfMemory { rss_bytes, limit_bytes } => {
+                write!(f, "{rss_bytes} bytes are resident, and the limit is {limit_bytes}")
             }
             Self::Configured => f.write_str("the configuration changed"),
         }
@@ -221,6 +231,17 @@ impl Governor {
             self.rest = Rest::default();
         }
         step
+    }
+
+    /// Memory is short: half of the rate, for as long as after a step up that was wrong. None where it is the lowest.
+    pub fn lower_for_memory(&mut self, rss_bytes: u64, limit_bytes: u64) -> Option<Step> {
+        if self.n_halved >= self.configured_hz.ilog2() {
+            return None;
+        }
+        self.raised_ago = None;
+        self.wrong_ago = Some(Duration::ZERO);
+        self.wait = LONGEST_WAIT;
+        Some(self.step(self.n_halved + 1, StepReason::ShortOfMemory { rss_bytes, limit_bytes }))
     }
 
     fn note_time(&mut self, elapsed: Duration) {

@@ -46,7 +46,7 @@ impl BudgetFigures {
         self.frequency_hz = step.to_hz;
         self.last_step = Some(step.reason);
         let n = match step.reason {
-            StepReason::OverBudget { .. } => &mut self.n_lowered,
+            StepReason::OverBudget { .. } | StepReason::ShortOfMemory { .. } => &mut self.n_lowered,
             StepReason::BelowBudget { .. } => &mut self.n_raised,
             StepReason::Configured => return,
         };

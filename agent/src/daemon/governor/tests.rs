@@ -173,3 +173,15 @@ proptest! {
         prop_assert!(governor.rate_hz() == configured_hz, "{:?}", governor);
     }
 }
+
+#[test]
+fn for_want_of_memory_the_rate_is_halved_for_minutes_and_not_below_the_lowest() {
+    let mut governor = Governor::new(999, 2.0);
+    let step = governor.lower_for_memory(70, 64).expect("a step");
+    assert_eq!(step.to_string(), "samples a second: 999 -> 499 (70 bytes are resident, and the limit is 64)");
+    let up = run(&mut governor, 400, |_| CHEAP);
+    assert_eq!(hz(&up), [999], "{up:?}");
+    assert!(up[0].0 >= 150, "{up:?}");
+    let all: Vec<_> = std::iter::from_fn(|| governor.lower_for_memory(70, 64)).take(20).collect();
+    assert_eq!(all.last().map(|step| step.to_hz), Some(1), "{all:?}");
+}
