@@ -32,6 +32,11 @@ fn check(name: &str, what: &str) -> Outcome {
 }
 
 #[test]
+fn the_committed_log_code_is_what_the_proto_file_generates() -> Outcome {
+    check("log", "What the collector has accepted, as its log keeps it")
+}
+
+#[test]
 fn the_committed_pprof_code_is_what_the_proto_file_generates() -> Outcome {
     check("pprof", "The pprof profile format")
 }

@@ -1,0 +1,89 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Every host's profiles in one place.
+#[derive(Debug, Parser)]
+#[command(name = "collector", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Subcommands,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Receive profiles and metrics, and keep them as Parquet files
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  collector serve                                      this host only, everything in ./brazier-data
+  collector serve --data /var/lib/brazier --store s3://profiles/prod
+                                                       the log here, the files in a bucket (AWS_... in the environment)
+  collector serve --config /etc/brazier/collector.toml
+  collector serve --http 0.0.0.0:4318 --config c.toml  for other hosts: needs tokens, see [tenant.NAME] token_file
+
+What is sent where:
+  4317  OTLP profiles and metrics over gRPC
+  4318  OTLP over HTTP: /v1development/profiles, /v1/metrics; Pyroscope: /ingest, /push.v1.PusherService/Push;
+        pprof: curl --data-binary @cpu.pb.gz 'http://localhost:4318/api/v1/pprof?service=edge&host=a'
+  4040  /health, /metrics
+
+A file with everything that can be set (all is optional):
+  data = \"brazier-data\"
+  store = \"s3://profiles/prod\"
+  [listen]
+  grpc = \"127.0.0.1:4317\"
+  http = \"127.0.0.1:4318\"
+  web = \"127.0.0.1:4040\"
+  without_tokens = false
+  [log]
+  max_bytes = 1073741824
+  segment_bytes = 16777216
+  flush_after_seconds = 10
+  keys = 1048576
+  [limits]
+  body_bytes = 8388608
+  message_bytes = 67108864
+  bytes_per_second = 33554432
+  series = 100000
+  labels = 64
+  label_bytes = 2048
+  max_age_seconds = 604800
+  max_future_seconds = 600
+  [tenant.edge]
+  token_file = \"/etc/brazier/edge.tokens\"
+  [tenant.edge.limits]
+  series = 10000
+
+Exit status: 0 after SIGTERM or SIGINT; 1 for an error; 2 for wrong usage.
+";
+
+/// Arguments of `serve`; they go before what the file says.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// A file of TOML, see below
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the log is, and the store unless --store says otherwise [default: brazier-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the Parquet files are: a directory, or the URL of a bucket [default: DIR/store]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Listen for gRPC here [default: 127.0.0.1:4317]
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc: Option<SocketAddr>,
+    /// Listen for HTTP here [default: 127.0.0.1:4318]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// Answer /health and /metrics here [default: 127.0.0.1:4040]
+    #[arg(long, value_name = "ADDRESS")]
+    pub web: Option<SocketAddr>,
+}

@@ -1,0 +1,17 @@
+//! Every host's profiles in one place: the collector's rooms, in the order in which a request goes through them.
+//!
+//! `receive` (a request -> validated batches) -> `wal` (on disk, then acknowledged) -> `store` (a segment -> Parquet files); `serve`
+//! wires them, and nothing else does. `model` is the form that batches have; it does no I/O and reads no clock.
+
+pub mod args;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod limits;
+pub mod model;
+pub mod random;
+pub mod receive;
+pub mod refusal;
+pub mod serve;
+pub mod store;
+pub mod wal;

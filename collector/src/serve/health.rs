@@ -1,0 +1,138 @@
+//! Whether the collector does what it is there for. Pure.
+
+use serde::Serialize;
+
+use super::figures::StoreState;
+
+/// Of what the log may hold.
+const LOG_NEARLY_FULL: f64 = 0.8;
+/// The store has to fail so many times in a row: one failure is the network.
+const N_FAILURES: u64 = 3;
+
+/// How well it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All is as it should be.
+    Healthy,
+    /// It does what it can, and something is missing.
+    Degraded,
+    /// It does not do what it is there for.
+    Unhealthy,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Which it is, for programs.
+    pub code: &'static str,
+    /// What it makes of the whole.
+    pub status: Status,
+    /// What is wrong.
+    pub what: String,
+    /// And what to do.
+    pub to_do: &'static str,
+}
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// That of the worst reason.
+    pub status: Status,
+    /// The worst first.
+    pub reasons: Vec<Reason>,
+}
+
+/// What it is judged by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// How the store takes what it is given.
+    pub store: StoreState,
+    /// Bytes of the log that wait for the store.
+    pub waiting_bytes: u64,
+    /// That may.
+    pub max_log_bytes: u64,
+    /// Records of the log that could not be read.
+    pub n_damaged: u64,
+    /// Writes of the log that failed.
+    pub n_log_failures: u64,
+}
+
+/// Judges.
+#[must_use]
+pub fn judge(view: &View) -> Health {
+    let mut reasons = Vec::new();
+    let share = view.waiting_bytes as f64 / view.max_log_bytes.max(1) as f64;
+    if share >= 1.0 {
+        reasons.push(Reason {
+            code: "log_full",
+            status: Status::Unhealthy,
+            what: "the log is full: nothing is taken".to_owned(),
+            to_do: "see to the store, or raise log.max_bytes",
+        });
+    } else if share > LOG_NEARLY_FULL {
+        reasons.push(Reason {
+            code: "log_nearly_full",
+            status: Status::Degraded,
+            what: format!("the log is {:.0} % full; beyond, nothing is taken", 100.0 * share),
+            to_do: "see to the store, or raise log.max_bytes",
+        });
+    }
+    if view.store.failing >= N_FAILURES {
+        let why = view.store.last_error.as_deref().unwrap_or("no reason is known");
+        reasons.push(Reason {
+            code: "store_failing",
+            status: Status::Degraded,
+            what: format!("the store has failed {} times in a row: {why}", view.store.failing),
+            to_do: "see to the store; what waits is in the log, and is brought there when it answers",
+        });
+    }
+    if view.n_log_failures > 0 {
+        reasons.push(Reason {
+            code: "log_failed",
+            status: Status::Degraded,
+            what: format!("the log could not be written {} times since the start", view.n_log_failures),
+            to_do: "see to the disk of the log",
+        });
+    }
+    if view.n_damaged > 0 {
+        reasons.push(Reason {
+            code: "log_damaged",
+            status: Status::Degraded,
+            what: format!("{} records of the log are not as they were written", view.n_damaged),
+            to_do: "see to the disk; the segments are in wal/ as *.damaged, all else in them is in the store",
+        });
+    }
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
+    Health { status: reasons.first().map_or(Status::Healthy, |reason| reason.status), reasons }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_reason_decides() {
+        let healthy = View { max_log_bytes: 100, waiting_bytes: 80, ..View::default() };
+        let failing = StoreState { failing: 3, last_error: Some("no route".to_owned()) };
+        let cases = [
+            (healthy.clone(), Status::Healthy, vec![]),
+            (View { waiting_bytes: 81, ..healthy.clone() }, Status::Degraded, vec!["log_nearly_full"]),
+            (
+                View { waiting_bytes: 100, store: failing, ..healthy.clone() },
+                Status::Unhealthy,
+                vec!["log_full", "store_failing"],
+            ),
+            (
+                View { n_damaged: 1, n_log_failures: 1, ..healthy },
+                Status::Degraded,
+                vec!["log_failed", "log_damaged"],
+            ),
+        ];
+        for (view, status, codes) in cases {
+            let seen = judge(&view);
+            let seen_codes: Vec<_> = seen.reasons.iter().map(|reason| reason.code).collect();
+            assert_eq!((seen.status, seen_codes), (status, codes), "{view:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The table of metrics: what was counted, each with name, unit and attributes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use profile::{
+    Labels,
+    encode::otlp_metrics::{Metric, MetricKind, Number, Point},
+};
+
+use super::web::Known;
+
+/// All metrics. A metric without a value is not among them.
+pub(super) fn metrics(known: &Known, now_unix_ns: u64) -> Vec<Metric> {
+    let mut table = Table { since_unix_ns: known.start_unix_ns, now_unix_ns, metrics: Vec::new() };
+    receiving(known, &mut table);
+    log(known, &mut table);
+    store(known, &mut table);
+    table.metrics.retain(|metric| !metric.points.is_empty());
+    table.metrics
+}
+
+fn receiving(known: &Known, table: &mut Table) {
+    let counts = known.intake.figures().counts();
+    let by_target = |counts: std::collections::BTreeMap<crate::receive::Target, u64>| {
+        counts.into_iter().map(|(target, n)| (label("receiver", target.name()), n)).collect::<Vec<_>>()
+    };
+    table.counter(
+        "brazier.receive.requests",
+        "{request}",
+        "Requests that were acknowledged.",
+        by_target(counts.accepted),
+    );
+    let refused = counts.refused.into_iter().map(|((target, reason), n)| {
+        let receiver = target.map_or("none", crate::receive::Target::name);
+        (label("receiver", receiver).with("reason", reason.name()), n)
+    });
+    table.counter("brazier.receive.refused", "{request}", "Requests that were refused.", refused.collect());
+    let rejected = counts
+        .rejected
+        .into_iter()
+        .map(|((target, reason), n)| (label("receiver", target.name()).with("reason", reason.name()), n));
+    table.counter(
+        "brazier.receive.rejected",
+        "{item}",
+        "Profiles, metrics and points that were left out of requests that were acknowledged.",
+        rejected.collect(),
+    );
+    table.counter("brazier.receive.batches", "{batch}", "Batches received.", by_target(counts.batches));
+    table.counter(
+        "brazier.receive.repeated",
+        "{batch}",
+        "Batches among them that had been received before.",
+        by_target(counts.repeated),
+    );
+    table.counter("brazier.receive.rows", "{row}", "Samples and points received.", by_target(counts.rows));
+    table.counter(
+        "brazier.receive.body",
+        "By",
+        "Bodies received, as they came.",
+        by_target(counts.body_bytes),
+    );
+    let tenants = known.intake.tenants().all();
+    let of = |pick: fn((usize, u64, u64)) -> u64| {
+        tenants.iter().map(|tenant| (label("tenant", tenant.name()), pick(tenant.sent()))).collect::<Vec<_>>()
+    };
+    let n_series = of(|(n_series, _, _)| u64::try_from(n_series).unwrap_or(u64::MAX));
+    table.gauge("brazier.tenant.series", "{series}", "Series of this hour and the one before.", n_series);
+    table.counter(
+        "brazier.tenant.rows",
+        "{row}",
+        "Samples and points of a tenant.",
+        of(|(_, n_rows, _)| n_rows),
+    );
+    table.counter(
+        "brazier.tenant.received",
+        "By",
+        "Bytes of a tenant, decompressed.",
+        of(|(_, _, n_bytes)| n_bytes),
+    );
+}
+
+fn log(known: &Known, table: &mut Table) {
+    let figures = known.log.figures();
+    let (n_waiting, n_bytes) = known.log.shelf().waiting();
+    table.gauge("brazier.log.size", "By", "What waits for the store.", only(n_bytes));
+    table.gauge("brazier.log.limit", "By", "What may wait.", only(known.max_log_bytes));
+    let n_waiting = u64::try_from(n_waiting).unwrap_or(u64::MAX);
+    table.gauge(
+        "brazier.log.segments",
+        "{segment}",
+        "Segments that are ended and wait for the store.",
+        only(n_waiting),
+    );
+    table.gauge(
+        "brazier.log.keys",
+        "{key}",
+        "Batches that are known when they come again.",
+        one(&figures.keys),
+    );
+    let rows: [(&str, &str, &str, &AtomicU64); 9] = [
+        ("brazier.log.appended", "{batch}", "Batches written.", &figures.appended),
+        ("brazier.log.known", "{batch}", "Batches that were there already.", &figures.known),
+        ("brazier.log.written", "By", "Records written.", &figures.bytes),
+        ("brazier.log.writes", "{write}", "Writes, each synced, of one batch or many.", &figures.writes),
+        ("brazier.log.failed", "{write}", "Writes that failed.", &figures.failed),
+        ("brazier.log.replayed", "{batch}", "Batches that the last start found.", &figures.replayed),
+        (
+            "brazier.log.torn",
+            "By",
+            "Ends of segments that the last start found unfinished.",
+            &figures.torn_bytes,
+        ),
+        (
+            "brazier.log.set_aside",
+            "{segment}",
+            "Segments set aside, as they were damaged.",
+            &figures.set_aside,
+        ),
+        ("brazier.log.keys_failed", "{file}", "Files of keys not read or not written.", &figures.keys_failed),
+    ];
+    for (name, unit, description, counter) in rows {
+        table.counter(name, unit, description, one(counter));
+    }
+}
+
+fn store(known: &Known, table: &mut Table) {
+    let figures = known.flusher.figures();
+    let rows: [(&str, &str, &str, &AtomicU64); 6] = [
+        (
+            "brazier.store.segments",
+            "{segment}",
+            "Segments of the log that are in the store.",
+            &figures.segments,
+        ),
+        ("brazier.store.files", "{file}", "Files put.", &figures.files),
+        ("brazier.store.written", "By", "Files put.", &figures.bytes),
+        ("brazier.store.rows", "{row}", "Samples and points put.", &figures.rows),
+        (
+            "brazier.store.failed",
+            "{attempt}",
+            "Times that a segment did not come into the store.",
+            &figures.failed,
+        ),
+        ("brazier.store.damaged", "{record}", "Records of the log that could not be read.", &figures.damaged),
+    ];
+    for (name, unit, description, counter) in rows {
+        table.counter(name, unit, description, one(counter));
+    }
+}
+
+type Values = Vec<(Labels, u64)>;
+
+fn label(name: &str, value: &str) -> Labels {
+    Labels::default().with(name, value)
+}
+
+fn only(value: u64) -> Values {
+    vec![(Labels::default(), value)]
+}
+
+fn one(counter: &AtomicU64) -> Values {
+    only(counter.load(Ordering::Relaxed))
+}
+
+struct Table {
+    since_unix_ns: u64,
+    now_unix_ns: u64,
+    metrics: Vec<Metric>,
+}
+
+impl Table {
+    fn counter(&mut self, name: &str, unit: &str, description: &str, values: Values) {
+        self.add(name, unit, description, MetricKind::Counter { since_unix_ns: self.since_unix_ns }, values);
+    }
+
+    fn gauge(&mut self, name: &str, unit: &str, description: &str, values: Values) {
+        self.add(name, unit, description, MetricKind::Gauge, values);
+    }
+
+    fn add(&mut self, name: &str, unit: &str, description: &str, kind: MetricKind, values: Values) {
+        let unix_ns = self.now_unix_ns;
+        let point = |(attributes, value): (Labels, u64)| Point {
+            attributes,
+            unix_ns,
+            value: Number::Integer(i64::try_from(value).unwrap_or(i64::MAX)),
+        };
+        self.metrics.push(Metric {
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            description: description.to_owned(),
+            kind,
+            points: values.into_iter().map(point).collect(),
+        });
+    }
+}

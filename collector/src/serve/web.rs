@@ -1,0 +1,84 @@
+//! What the collector tells of itself: `/health`, `/metrics`.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+
+use super::{
+    Flusher,
+    health::{self, View},
+    metrics,
+};
+use crate::{
+    clock,
+    receive::{Answer, Intake, text_answer},
+    wal::Log,
+};
+
+const JSON: &str = "application/json";
+const INDEX: &str = "brazier collector\n
+/metrics  figures, for Prometheus
+/health   healthy or degraded: 200; unhealthy: 503; with the reasons
+";
+
+/// All that can be told of.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) intake: Arc<Intake>,
+    pub(super) log: Arc<Log>,
+    pub(super) flusher: Arc<Flusher>,
+    pub(super) max_log_bytes: u64,
+    pub(super) start_unix_ns: u64,
+}
+
+impl Known {
+    pub(super) fn new(intake: Arc<Intake>, log: Arc<Log>, flusher: Arc<Flusher>, max_log_bytes: u64) -> Self {
+        Self { intake, log, flusher, max_log_bytes, start_unix_ns: clock::unix_ns() }
+    }
+
+    fn view(&self) -> View {
+        let figures = self.flusher.figures();
+        let log = self.log.figures();
+        let read =
+            |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        View {
+            store: figures.state(),
+            waiting_bytes: self.log.shelf().waiting().1,
+            max_log_bytes: self.max_log_bytes,
+            n_damaged: read(&log.damaged).saturating_add(read(&figures.damaged)),
+            n_log_failures: read(&log.failed),
+        }
+    }
+}
+
+pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> Answer {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return text_answer(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+    }
+    match request.uri().path() {
+        "/" => text_answer(StatusCode::OK, INDEX),
+        "/health" => {
+            let health = health::judge(&known.view());
+            let status = match health.status {
+                health::Status::Healthy | health::Status::Degraded => StatusCode::OK,
+                health::Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            match serde_json::to_string_pretty(&health) {
+                Ok(body) => typed(text_answer(status, body + "\n"), JSON),
+                Err(_) => text_answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as JSON\n"),
+            }
+        }
+        "/metrics" => match exposition::text(metrics::metrics(&known, clock::unix_ns())) {
+            Ok(body) => typed(text_answer(StatusCode::OK, body), exposition::CONTENT_TYPE),
+            Err(_) => text_answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as text\n"),
+        },
+        _ => text_answer(StatusCode::NOT_FOUND, "there is /metrics and /health\n"),
+    }
+}
+
+fn typed(mut answer: Answer, content_type: &'static str) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

@@ -1,0 +1,199 @@
+//! Rows as columns: the schemas of `docs/storage.md`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use arrow_array::{
+    ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch,
+    StringArray, TimestampNanosecondArray,
+    builder::{FixedSizeBinaryBuilder, ListBuilder},
+    types::Int32Type,
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use proto::log::MetricKind;
+
+use super::rows::{FrameRow, PointRow, Rows, SampleRow, Series};
+use crate::model::{Id, place};
+
+const ID_BYTES: i32 = 16;
+const UTC: &str = "UTC";
+
+fn text_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// Columns as they come, and the fields that follow from them.
+#[derive(Default)]
+struct Columns {
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+}
+
+impl Columns {
+    fn add(&mut self, name: &str, data_type: DataType, is_nullable: bool, array: ArrayRef) {
+        self.fields.push(Field::new(name, data_type, is_nullable));
+        self.arrays.push(array);
+    }
+
+    fn texts<'a>(&mut self, name: &str, texts: impl Iterator<Item = &'a str>) {
+        let array: DictionaryArray<Int32Type> = texts.collect();
+        self.add(name, text_type(), false, Arc::new(array));
+    }
+
+    /// Texts by number: a dictionary needs each of them once.
+    fn numbered(
+        &mut self,
+        name: &str,
+        rows: &Rows,
+        numbers: impl Iterator<Item = u32>,
+    ) -> Result<(), ArrowError> {
+        let mut entries: HashMap<u32, i32> = HashMap::new();
+        let mut texts: Vec<&str> = Vec::new();
+        let keys: Vec<i32> = numbers
+            .map(|number| {
+                *entries.entry(number).or_insert_with(|| {
+                    texts.push(rows.texts.text(number));
+                    i32::try_from(texts.len().saturating_sub(1)).unwrap_or(i32::MAX)
+                })
+            })
+            .collect();
+        let array = DictionaryArray::<Int32Type>::try_new(keys.into(), Arc::new(StringArray::from(texts)))?;
+        self.add(name, text_type(), false, Arc::new(array));
+        Ok(())
+    }
+
+    fn integers(&mut self, name: &str, numbers: impl Iterator<Item = i64>) {
+        self.add(name, DataType::Int64, false, Arc::new(Int64Array::from_iter_values(numbers)));
+    }
+
+    fn times(&mut self, name: &str, times: impl Iterator<Item = Option<i64>>, is_nullable: bool) {
+        let array: TimestampNanosecondArray = times.collect();
+        let data_type = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
+        self.add(name, data_type, is_nullable, Arc::new(array.with_timezone(UTC)));
+    }
+
+    fn ids<'a>(&mut self, name: &str, ids: impl Iterator<Item = &'a Id>) -> Result<(), ArrowError> {
+        let mut builder = FixedSizeBinaryBuilder::new(ID_BYTES);
+        for id in ids {
+            builder.append_value(id)?;
+        }
+        let array: FixedSizeBinaryArray = builder.finish();
+        self.add(name, DataType::FixedSizeBinary(ID_BYTES), false, Arc::new(array));
+        Ok(())
+    }
+
+    fn batch(self) -> Result<RecordBatch, ArrowError> {
+        RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn series_of(rows: &Rows, number: u32) -> Series {
+    const NONE: Series = Series {
+        service: 0,
+        name: 0,
+        unit: 0,
+        host: 0,
+        labels: 0,
+        period_type: 0,
+        period_unit: 0,
+        period: 0,
+    };
+    rows.series.get(place(number)).copied().unwrap_or(NONE)
+}
+
+/// `samples`, of rows in order.
+pub(super) fn samples(tenant: &str, rows: &Rows, samples: &[SampleRow]) -> Result<RecordBatch, ArrowError> {
+    let mut columns = Columns::default();
+    let series = || samples.iter().map(|row| series_of(rows, row.series));
+    columns.texts("tenant", samples.iter().map(|_| tenant));
+    columns.numbered("service", rows, series().map(|it| it.service))?;
+    columns.numbered("type", rows, series().map(|it| it.name))?;
+    columns.numbered("unit", rows, series().map(|it| it.unit))?;
+    columns.numbered("host", rows, series().map(|it| it.host))?;
+    columns.numbered("labels", rows, series().map(|it| it.labels))?;
+    columns.times("time", samples.iter().map(|row| Some(signed(row.time_unix_ns))), false);
+    columns.integers("duration_ns", samples.iter().map(|row| signed(row.duration_ns)));
+    columns.numbered("sample_labels", rows, samples.iter().map(|row| row.labels))?;
+    columns.ids("stack", samples.iter().map(|row| &row.stack))?;
+    columns.integers("value", samples.iter().map(|row| row.value));
+    columns.numbered("period_type", rows, series().map(|it| it.period_type))?;
+    columns.numbered("period_unit", rows, series().map(|it| it.period_unit))?;
+    columns.integers("period", series().map(|it| it.period));
+    columns.ids("batch", samples.iter().map(|row| &row.batch.0))?;
+    columns.batch()
+}
+
+/// `stacks`, of those that are wanted.
+pub(super) fn stacks(tenant: &str, rows: &Rows, wanted: &[Id]) -> Result<RecordBatch, ArrowError> {
+    let mut columns = Columns::default();
+    columns.texts("tenant", wanted.iter().map(|_| tenant));
+    columns.ids("stack", wanted.iter())?;
+    let item = Field::new("item", DataType::FixedSizeBinary(ID_BYTES), false);
+    let mut lists = ListBuilder::new(FixedSizeBinaryBuilder::new(ID_BYTES)).with_field(item.clone());
+    for stack in wanted {
+        for frame in rows.stacks.get(stack).into_iter().flatten() {
+            lists.values().append_value(frame)?;
+        }
+        lists.append(true);
+    }
+    columns.add("frames", DataType::List(Arc::new(item)), false, Arc::new(lists.finish()));
+    columns.batch()
+}
+
+/// `frames`, of those stacks.
+pub(super) fn frames(tenant: &str, rows: &Rows, stacks: &[Id]) -> Result<RecordBatch, ArrowError> {
+    let ids: HashSet<Id> =
+        stacks.iter().filter_map(|stack| rows.stacks.get(stack)).flatten().copied().collect();
+    let mut frames: Vec<(&Id, &FrameRow)> = rows.frames.iter().filter(|(id, _)| ids.contains(*id)).collect();
+    frames.sort_unstable_by_key(|(id, _)| **id);
+    let all = || frames.iter().map(|(_, row)| *row);
+    let mut columns = Columns::default();
+    columns.texts("tenant", frames.iter().map(|_| tenant));
+    columns.ids("frame", frames.iter().map(|(id, _)| *id))?;
+    columns.numbered("function", rows, all().map(|row| row.function))?;
+    columns.numbered("file", rows, all().map(|row| row.file))?;
+    columns.integers("line", all().map(|row| i64::from(row.line)));
+    columns.numbered("mapping", rows, all().map(|row| row.mapping))?;
+    columns.numbered("build_id", rows, all().map(|row| row.build_id))?;
+    columns.integers("address", all().map(|row| signed(row.address)));
+    columns.numbered("kind", rows, all().map(|row| row.kind))?;
+    let inlined: BooleanArray = all().map(|row| Some(row.is_inlined)).collect();
+    columns.add("is_inlined", DataType::Boolean, false, Arc::new(inlined));
+    columns.batch()
+}
+
+/// `metrics`, of rows in order.
+pub(super) fn metrics(tenant: &str, rows: &Rows, points: &[PointRow]) -> Result<RecordBatch, ArrowError> {
+    let mut columns = Columns::default();
+    let series = || points.iter().map(|row| series_of(rows, row.series));
+    columns.texts("tenant", points.iter().map(|_| tenant));
+    columns.numbered("service", rows, series().map(|it| it.service))?;
+    columns.numbered("name", rows, series().map(|it| it.name))?;
+    columns.numbered("unit", rows, series().map(|it| it.unit))?;
+    columns.numbered("host", rows, series().map(|it| it.host))?;
+    columns.numbered("labels", rows, series().map(|it| it.labels))?;
+    columns.times("time", points.iter().map(|row| Some(signed(row.time_unix_ns))), false);
+    columns.texts("kind", points.iter().map(|row| kind(row.kind)));
+    let start = |row: &PointRow| i64::try_from(row.start_unix_ns).ok().filter(|start| *start != 0);
+    columns.times("start", points.iter().map(start), true);
+    let values = Float64Array::from_iter_values(points.iter().map(|row| row.value));
+    columns.add("value", DataType::Float64, false, Arc::new(values));
+    columns.ids("batch", points.iter().map(|row| &row.batch.0))?;
+    columns.batch()
+}
+
+const fn kind(kind: MetricKind) -> &'static str {
+    match kind {
+        MetricKind::Unspecified => "unknown",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::UpDownCounter => "up_down_counter",
+        MetricKind::Delta => "delta",
+    }
+}
