@@ -48,6 +48,10 @@ A file with everything that can be set (all is optional):
   segment_bytes = 16777216
   flush_after_seconds = 10
   keys = 1048576
+  [upkeep]
+  every_seconds = 60
+  max_age_seconds = 2592000
+  max_bytes = 0
   [limits]
   body_bytes = 8388608
   message_bytes = 67108864

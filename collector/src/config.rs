@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::{
     limits::{Limits, MAX_MESSAGE_BYTES},
     receive::{TenantSettings, tenant_name},
+    store::upkeep::Retention,
     wal::LogLimits,
 };
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub listen: Listen,
     /// The log.
     pub log: LogSettings,
+    /// What becomes of files.
+    pub upkeep: UpkeepSettings,
     /// Of every tenant, unless it says otherwise.
     pub limits: Limits,
     /// By name.
@@ -66,6 +69,24 @@ pub struct LogSettings {
     pub keys: usize,
 }
 
+/// What becomes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpkeepSettings {
+    /// How often files are merged and removed.
+    pub every_seconds: u64,
+    /// Files of hours and days that are over for so long are removed; 0 is never.
+    pub max_age_seconds: u64,
+    /// The oldest are removed above so many; 0 is never.
+    pub max_bytes: u64,
+}
+
+impl Default for UpkeepSettings {
+    fn default() -> Self {
+        Self { every_seconds: 60, max_age_seconds: 30 * 86_400, max_bytes: 0 }
+    }
+}
+
 /// A tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -83,6 +104,7 @@ impl Default for Config {
             store: None,
             listen: Listen::default(),
             log: LogSettings::default(),
+            upkeep: UpkeepSettings::default(),
             limits: Limits::default(),
             tenant: BTreeMap::new(),
         }
@@ -171,6 +193,15 @@ impl Config {
             keys: self.log.keys,
             ..LogLimits::default()
         }
+    }
+
+    /// How much is kept, and how often that is looked at.
+    #[must_use]
+    pub fn upkeep(&self) -> (Retention, Duration) {
+        let UpkeepSettings { every_seconds, max_age_seconds, max_bytes } = self.upkeep;
+        let max_age_ns = (max_age_seconds > 0).then(|| max_age_seconds.saturating_mul(1_000_000_000));
+        let retention = Retention { max_age_ns, max_bytes: (max_bytes > 0).then_some(max_bytes) };
+        (retention, Duration::from_secs(every_seconds.max(1)))
     }
 
     /// Tenants, their tokens read. Looks at everything that a value can say wrong.

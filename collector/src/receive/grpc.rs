@@ -92,7 +92,7 @@ fn of_success(message: &[u8]) -> Answer {
     answer
 }
 
-/// OTLP says that RESOURCE_EXHAUSTED is worth another try only with a time to come again.
+/// OTLP says that `RESOURCE_EXHAUSTED` is worth another try only with a time to come again.
 fn of_refusal(refusal: &Refusal) -> Answer {
     let details = match refusal.after {
         Some(after) => ErrorDetails::with_retry_info(Some(after)),

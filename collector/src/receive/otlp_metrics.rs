@@ -106,7 +106,13 @@ fn one(
             Ok(Some((source, point))) => match by_source.last_mut() {
                 Some(last) if last.source == source => last.points.push(point),
                 _ => {
-                    by_source.push(log::Metric { source, name, unit, kind: kind.into(), points: vec![point] })
+                    by_source.push(log::Metric {
+                        source,
+                        name,
+                        unit,
+                        kind: kind.into(),
+                        points: vec![point],
+                    });
                 }
             },
             Ok(None) => {}

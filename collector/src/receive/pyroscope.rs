@@ -94,7 +94,7 @@ pub(super) fn push(message: &[u8], envelope: &Envelope<'_>) -> Result<Decoded, R
             let key = own.unwrap_or_else(|| envelope.key(file.time_nanos != 0));
             match builders.place(key).map(|place| builders.at(place)) {
                 Ok(Some(builder)) => {
-                    pprof::add(&file, &origin, Span::default(), builder, &mut room, &mut rejected)
+                    pprof::add(&file, &origin, Span::default(), builder, &mut room, &mut rejected);
                 }
                 Ok(None) => {}
                 Err(refusal) => rejected.add(refusal, 1),

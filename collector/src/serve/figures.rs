@@ -20,6 +20,12 @@ pub struct FlushFigures {
     pub failed: AtomicU64,
     /// Records of the log that could not be read.
     pub damaged: AtomicU64,
+    /// Files that became others.
+    pub merged: AtomicU64,
+    /// Files that were removed: too old, too much, or left by a crash.
+    pub removed: AtomicU64,
+    /// Times that the store could not be kept in order.
+    pub upkeep_failed: AtomicU64,
     state: Mutex<StoreState>,
 }
 

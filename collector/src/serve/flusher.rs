@@ -2,14 +2,19 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
 use super::figures::{FlushFigures, add};
 use crate::{
-    store::{Flushed, KnownStacks, Store, files_of, path::Table},
+    clock,
+    store::{
+        Flushed, KnownStacks, NamedFile, Store, files_of, merged,
+        path::Table,
+        upkeep::{self, Merge, Retention},
+    },
     wal::{Log, Sealed},
 };
 
@@ -27,13 +32,18 @@ pub struct Flusher {
     collector: String,
     known: Mutex<KnownStacks>,
     figures: FlushFigures,
+    retention: Retention,
+    upkeep_every: Duration,
 }
 
 impl Flusher {
-    /// Of a collector that has this name in the store.
+    /// Of a collector that has this name in the store. The store is kept in order now and then: `upkeep` says how much is kept,
+    /// and how often.
     #[must_use]
-    pub fn new(log: Arc<Log>, store: Store, collector: String) -> Self {
-        Self { log, store, collector, known: Mutex::default(), figures: FlushFigures::default() }
+    pub fn new(log: Arc<Log>, store: Store, collector: String, upkeep: (Retention, Duration)) -> Self {
+        let (retention, upkeep_every) = upkeep;
+        let (known, figures) = (Mutex::default(), FlushFigures::default());
+        Self { log, store, collector, known, figures, retention, upkeep_every }
     }
 
     /// What was counted.
@@ -44,6 +54,7 @@ impl Flusher {
 
     /// Until the log is closed and empty.
     pub async fn run(self: Arc<Self>) {
+        let mut last_upkeep = Instant::now();
         loop {
             while let Some(sealed) = self.log.shelf().oldest() {
                 match self.flush(&sealed).await {
@@ -64,9 +75,59 @@ impl Flusher {
             if self.log.shelf().is_closed() {
                 return;
             }
+            // Nothing waits: every segment up to the last one that has a file is in the store.
+            if last_upkeep.elapsed() >= self.upkeep_every {
+                last_upkeep = Instant::now();
+                if let Err(error) = self.upkeep(clock::unix_ns()).await {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "the store was not kept in order");
+                    add(&self.figures.upkeep_failed, 1);
+                }
+            }
             let _ = tokio::time::timeout(TICK, self.log.shelf().changed()).await;
             self.log.tick();
         }
+    }
+
+    /// Removes what is too old, and what a crash has left; merges small files.
+    async fn upkeep(&self, now_unix_ns: u64) -> anyhow::Result<()> {
+        let mut files = self.store.list().await?;
+        let mut removed = upkeep::leftovers(&files, &self.collector);
+        removed.extend(upkeep::expired(&files, self.retention, now_unix_ns));
+        if removed.iter().any(|path| matches!(path.table, Table::Stacks | Table::Frames)) {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        for path in &removed {
+            self.store.remove(path).await?;
+            add(&self.figures.removed, 1);
+        }
+        files.retain(|(path, _)| !removed.contains(path));
+        for merge in upkeep::merges(&files, &self.collector, now_unix_ns) {
+            // Segments are more urgent.
+            if self.log.shelf().oldest().is_some() {
+                return Ok(());
+            }
+            self.merge(merge).await?;
+        }
+        Ok(())
+    }
+
+    async fn merge(&self, merge: Merge) -> anyhow::Result<()> {
+        let mut contents = Vec::with_capacity(merge.inputs.len());
+        for path in &merge.inputs {
+            contents.push(self.store.get(path).await?);
+        }
+        let table = merge.output.table;
+        let (bytes, n_rows) = tokio::task::spawn_blocking(move || merged(table, contents))
+            .await?
+            .with_context(|| format!("cannot merge files to {}", merge.output))?;
+        self.store.put(vec![NamedFile { path: merge.output, bytes, n_rows }]).await?;
+        // From here on the inputs are not read any more, whether they are removed or not.
+        for path in &merge.inputs {
+            self.store.remove(path).await?;
+        }
+        add(&self.figures.merged, merge.inputs.len());
+        Ok(())
     }
 
     async fn flush(self: &Arc<Self>, sealed: &Sealed) -> anyhow::Result<()> {

@@ -125,7 +125,7 @@ fn log(known: &Known, table: &mut Table) {
 
 fn store(known: &Known, table: &mut Table) {
     let figures = known.flusher.figures();
-    let rows: [(&str, &str, &str, &AtomicU64); 6] = [
+    let rows: [(&str, &str, &str, &AtomicU64); 9] = [
         (
             "brazier.store.segments",
             "{segment}",
@@ -142,6 +142,19 @@ fn store(known: &Known, table: &mut Table) {
             &figures.failed,
         ),
         ("brazier.store.damaged", "{record}", "Records of the log that could not be read.", &figures.damaged),
+        ("brazier.store.merged", "{file}", "Files that became others.", &figures.merged),
+        (
+            "brazier.store.removed",
+            "{file}",
+            "Files removed: too old, too much, or left by a crash.",
+            &figures.removed,
+        ),
+        (
+            "brazier.store.upkeep_failed",
+            "{attempt}",
+            "Times that the store could not be kept in order.",
+            &figures.upkeep_failed,
+        ),
     ];
     for (name, unit, description, counter) in rows {
         table.counter(name, unit, description, one(counter));

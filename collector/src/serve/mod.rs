@@ -90,7 +90,8 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let log = Arc::new(Log::open(&config.log_dir(), config.log_limits(), clock::monotonic_ns)?);
     let collector = wal::collector_id(&config.log_dir().join("id")).map_err(system("name this collector"))?;
     let store = Store::open(&config.store_address(), environment())?;
-    let flusher = Arc::new(Flusher::new(Arc::clone(&log), store, collector));
+    store.sweep(&collector)?;
+    let flusher = Arc::new(Flusher::new(Arc::clone(&log), store, collector, config.upkeep()));
     let flushing = tokio::spawn(Arc::clone(&flusher).run());
 
     let decoders = thread::available_parallelism().map_or(1, usize::from);

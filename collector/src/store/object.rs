@@ -134,6 +134,41 @@ impl Store {
         self.objects.get(&self.place(&path)).await.map_err(error)?.bytes().await.map_err(error)
     }
 
+    /// Removes a file; it was not there is no error.
+    ///
+    /// # Errors
+    /// If it stays.
+    pub async fn remove(&self, path: &FilePath) -> Result<(), StoreError> {
+        let path = path.to_string();
+        match self.objects.delete(&self.place(&path)).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(source) => Err(StoreError::Object { what: "remove", path, source }),
+        }
+    }
+
+    /// Removes what a crash of this collector has left of files that were being written. Only a directory has such.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn sweep(&self, collector: &str) -> Result<(), StoreError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let mut directories = vec![root.clone()];
+        while let Some(directory) = directories.pop() {
+            let error = |source| StoreError::Directory { what: "list", path: directory.clone(), source };
+            for entry in fs::read_dir(&directory).map_err(error)? {
+                let entry = entry.map_err(error)?;
+                // `NAME.parquet#1` is what becomes `NAME.parquet`.
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if entry.file_type().map_err(error)?.is_dir() {
+                    directories.push(entry.path());
+                } else if name.starts_with(collector) && name.contains(".parquet#") {
+                    fs::remove_file(entry.path()).map_err(error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn place(&self, path: &str) -> ObjectPath {
         path.split('/').fold(self.prefix.clone(), |place, part| place.join(part))
     }

@@ -30,11 +30,14 @@ pub(super) enum Message {
     Close,
 }
 
+/// Whoever waits for what became of their entries.
+type Asker = oneshot::Sender<Result<Vec<Taken>, AppendError>>;
+
 /// What is to be appended, and whoever waits for it.
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) entries: Vec<Entry>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Taken>, AppendError>>,
+    pub(super) answer: Asker,
 }
 
 /// What an earlier run has left.
@@ -117,7 +120,7 @@ struct Group {
     n_rows: u64,
     keys: Vec<Key>,
     key_set: HashSet<Key>,
-    answers: Vec<(oneshot::Sender<Result<Vec<Taken>, AppendError>>, Vec<Taken>)>,
+    answers: Vec<(Asker, Vec<Taken>)>,
 }
 
 /// The thread.
@@ -319,7 +322,7 @@ fn refuse(waiting: Vec<Append>, error: &AppendError) {
     }
 }
 
-fn answer(to: oneshot::Sender<Result<Vec<Taken>, AppendError>>, with: Result<Vec<Taken>, AppendError>) {
+fn answer(to: Asker, with: Result<Vec<Taken>, AppendError>) {
     // Whoever asked has left: the batch is known when it comes again.
     let _ = to.send(with);
 }

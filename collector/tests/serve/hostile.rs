@@ -9,12 +9,18 @@ use prost::Message as _;
 use super::{
     batches::{PROTOBUF, now_ns, otlp, pprof_file, profile, request},
     collector::Home,
-    read::{counts, rows},
+    read::{counts, files, rows},
 };
 
 const PROFILES: &str = "/v1development/profiles";
 const LIMITS: &str = "[limits]\nbody_bytes = 100000\nmessage_bytes = 1000000\nseries = 4\n";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Path, status, reason, headers, body.
+type Case<'a> = (&'a str, u16, &'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+
+/// What makes a request wrong.
+type Bend = fn(&mut ExportProfilesServiceRequest);
 
 #[test]
 fn a_request_that_is_refused_says_why_and_is_counted() {
@@ -24,7 +30,7 @@ fn a_request_that_is_refused_says_why_and_is_counted() {
     let zstd = ("Content-Encoding", "zstd");
     let long_key = "k".repeat(300);
     let empty_parts = [0x0a, 0].repeat(40_000);
-    let cases: [(&str, u16, &str, &[(&str, &str)], &[u8]); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("/nowhere", 404, "no_such_path", &[], b""),
         (PROFILES, 415, "unknown_type", &[("Content-Type", "application/json")], b"{}"),
         (PROFILES, 415, "unknown_encoding", &[PROTOBUF, ("Content-Encoding", "br")], b""),
@@ -63,7 +69,7 @@ fn rejected(answer: &super::collector::Answer) -> (i64, String) {
 fn what_is_wrong_with_one_profile_costs_that_profile() {
     let home = Home::new(LIMITS);
     let collector = home.start();
-    let bends: [(&str, fn(&mut ExportProfilesServiceRequest)); 7] = [
+    let bends: [(&str, Bend); 7] = [
         ("too_old", |it| first(it).time_unix_nano = 1),
         ("in_future", |it| first(it).time_unix_nano = 4_102_444_800_000_000_000),
         ("duration_too_long", |it| first(it).duration_nano = u64::MAX),
@@ -245,4 +251,32 @@ fn a_log_is_of_one_collector() {
     let message = String::from_utf8_lossy(&second.stderr);
     assert!(!second.status.success() && message.contains("in use by another collector"), "{message}");
     first.end();
+}
+
+#[test]
+fn small_files_become_one_and_what_is_too_much_is_removed() {
+    let home = Home::new("[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\n");
+    let collector = home.start();
+    for n in 0..9 {
+        assert_eq!(collector.post(PROFILES, &[PROTOBUF], &otlp(n + 1, &n.to_string())).status, 200);
+        collector.wait_for("brazier_store_segments_total", n.unsigned_abs() + 1);
+    }
+    collector.wait_for("brazier_store_merged_total", 8);
+    collector.end();
+    let samples = rows(&home.data(), Table::Samples);
+    assert_eq!(counts(&samples, "batch").into_values().collect::<Vec<_>>(), [4; 9]);
+    let n_files = files(&home.data()).iter().filter(|path| path.table == Table::Samples).count();
+    assert!(n_files < 9, "{n_files}");
+    let sorted: Vec<_> = samples.iter().map(|row| (row["type"].clone(), row["time"].clone())).collect();
+    assert!(n_files > 1 || sorted.is_sorted(), "{sorted:?}");
+
+    // What was measured two hours ago, and may be there for one.
+    home.configure("[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\nmax_age_seconds = 3600\n");
+    let collector = home.start();
+    let two_hours_ns = 7_200_000_000_000;
+    let old = request(&profile(1, now_ns() - 2 * two_hours_ns), "old").encode_to_vec();
+    assert_eq!(rejected(&collector.post(PROFILES, &[PROTOBUF], &old)), (0, String::new()));
+    collector.wait_for("brazier_store_removed_total", 1);
+    collector.end();
+    assert_eq!(counts(&rows(&home.data(), Table::Samples), "batch").len(), 9);
 }

@@ -1,8 +1,14 @@
 //! The real `collector` on ports of loopback: what is sent, acknowledged, and read back from its Parquet files.
 
+#[cfg(test)]
 mod batches;
+#[cfg(test)]
 mod collector;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod read;
+#[cfg(test)]
 mod receivers;
