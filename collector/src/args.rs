@@ -43,6 +43,10 @@ A file with everything that can be set (all is optional):
   http = \"127.0.0.1:4318\"
   web = \"127.0.0.1:4040\"
   without_tokens = false
+  [tls]
+  cert_file = \"/etc/brazier/collector.pem\"
+  key_file = \"/etc/brazier/collector.key\"
+  client_ca_file = \"/etc/brazier/agents.pem\"   senders need a certificate of this authority
   [log]
   max_bytes = 1073741824
   segment_bytes = 16777216

@@ -31,6 +31,8 @@ pub struct Config {
     pub store: Option<String>,
     /// Addresses.
     pub listen: Listen,
+    /// TLS of the addresses that take profiles.
+    pub tls: TlsSettings,
     /// The log.
     pub log: LogSettings,
     /// What becomes of files.
@@ -69,6 +71,18 @@ pub struct LogSettings {
     pub keys: usize,
 }
 
+/// TLS: files of PEM, read once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSettings {
+    /// Of this collector; those that vouch for it behind it.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Whoever sends needs a certificate of one of these authorities.
+    pub client_ca_file: Option<PathBuf>,
+}
+
 /// What becomes of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -103,6 +117,7 @@ impl Default for Config {
             data: PathBuf::from("brazier-data"),
             store: None,
             listen: Listen::default(),
+            tls: TlsSettings::default(),
             log: LogSettings::default(),
             upkeep: UpkeepSettings::default(),
             limits: Limits::default(),
@@ -239,11 +254,12 @@ impl Config {
         let needs_token = tenants.iter().any(|tenant| !tenant.tokens.is_empty());
         let is_reachable =
             [self.listen.grpc, self.listen.http].iter().any(|address| !address.ip().is_loopback());
-        if is_reachable && !needs_token && !self.listen.without_tokens {
+        let needs_certificate = self.tls.client_ca_file.is_some();
+        if is_reachable && !needs_token && !needs_certificate && !self.listen.without_tokens {
             return Err(ConfigError::Value {
                 key: "listen".to_owned(),
-                wrong: "has an address that other hosts reach, and nobody has a token: set tenant.NAME.token_file, or \
-                        listen.without_tokens = true if everybody who reaches it may send"
+                wrong: "has an address that other hosts reach, and nobody needs a token or a certificate: set \
+                        tenant.NAME.token_file or tls.client_ca_file, or listen.without_tokens = true if everybody who reaches it may send"
                     .to_owned(),
             });
         }

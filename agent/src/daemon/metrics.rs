@@ -1,5 +1,5 @@
 //! The table of metrics: what [`Figures`] hold, each with name, unit and attributes. It goes to sinks as OTLP and to
-//! whoever asks as Prometheus text ([`super::prometheus`]).
+//! whoever asks as Prometheus text ([`exposition`]).
 
 use std::time::Duration;
 

@@ -22,7 +22,6 @@ pub mod memory_guard;
 pub mod metrics;
 pub mod notify;
 mod observe;
-pub mod prometheus;
 mod reading;
 mod reporter;
 mod running;

@@ -13,12 +13,13 @@ use tokio::{
     sync::{Semaphore, oneshot},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::receive::Answer;
 
 /// Connections beyond are not accepted before one of these ends.
 const MAX_CONNECTIONS: usize = 1_024;
-/// A request's line and headers have to be there by then.
+/// A handshake, and then a request's line and headers, have to be there by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests of one connection at once.
 const MAX_STREAMS: u32 = 64;
@@ -48,11 +49,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens, and answers. Needs a runtime around it.
+    /// Listens, and answers; over TLS, if it is given. Needs a runtime around it.
     ///
     /// # Errors
     /// If it cannot listen there.
-    pub fn start<F, A>(address: SocketAddr, answer: F) -> Result<Self, ListenError>
+    pub fn start<F, A>(address: SocketAddr, tls: Option<TlsAcceptor>, answer: F) -> Result<Self, ListenError>
     where
         F: Fn(http::Request<Incoming>) -> A + Clone + Send + 'static,
         A: Future<Output = Answer> + Send + 'static,
@@ -64,7 +65,7 @@ impl Listener {
         };
         let (address, listener) = listening().map_err(|source| ListenError { address, source })?;
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, answer, ended));
+        let task = tokio::spawn(serve(listener, tls, answer, ended));
         Ok(Self { address, end, task })
     }
 
@@ -82,8 +83,12 @@ impl Listener {
     }
 }
 
-async fn serve<F, A>(listener: TcpListener, answer: F, mut ended: oneshot::Receiver<Duration>)
-where
+async fn serve<F, A>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    answer: F,
+    mut ended: oneshot::Receiver<Duration>,
+) where
     F: Fn(http::Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
@@ -110,11 +115,22 @@ where
             let answer = answer(request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
             // A sender that does what it should not, or leaves, is no trouble of ours.
-            let _ = connection.await;
+            match tls {
+                None => {
+                    let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
+                    let _ = watcher.watch(connection).await;
+                }
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+                        let connection =
+                            builder().serve_connection(TokioIo::new(stream), service).into_owned();
+                        let _ = watcher.watch(connection).await;
+                    }
+                }
+            }
             drop(permit);
         });
     };

@@ -5,6 +5,7 @@ mod flusher;
 mod health;
 mod listener;
 mod metrics;
+mod tls;
 mod web;
 
 use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
@@ -16,6 +17,7 @@ pub use figures::{FlushFigures, StoreState};
 pub use flusher::Flusher;
 pub use health::{Health, Reason, Status, judge};
 pub use listener::{ListenError, Listener};
+pub use tls::TlsError;
 
 use crate::{
     clock,
@@ -58,6 +60,9 @@ pub enum ServeError {
     /// An address.
     #[error("cannot serve")]
     Listen(#[from] ListenError),
+    /// Certificates.
+    #[error("there is no TLS")]
+    Tls(#[from] TlsError),
     /// The system.
     #[error("cannot {what}")]
     System {
@@ -97,16 +102,18 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let decoders = thread::available_parallelism().map_or(1, usize::from);
     let limits = IntakeLimits { bodies_bytes: BODIES_BYTES, decoders };
     let intake = Arc::new(Intake::new(tenants, Arc::clone(&log), limits));
+    let tls = tls::acceptor(&config.tls)?;
     let receiving = |address| {
         let intake = Arc::clone(&intake);
-        Listener::start(address, move |request| receive::answer(request, Arc::clone(&intake)))
+        Listener::start(address, tls.clone(), move |request| receive::answer(request, Arc::clone(&intake)))
     };
     let grpc = receiving(config.listen.grpc)?;
     let http = receiving(config.listen.http)?;
     let known =
         web::Known::new(Arc::clone(&intake), Arc::clone(&log), Arc::clone(&flusher), config.log.max_bytes);
     let known = Arc::new(known);
-    let web = Listener::start(config.listen.web, move |request| web::answer(request, Arc::clone(&known)))?;
+    let web =
+        Listener::start(config.listen.web, None, move |request| web::answer(request, Arc::clone(&known)))?;
     listening(Listening { grpc: grpc.address(), http: http.address(), web: web.address() });
     tracing::info!(store = config.store_address(), "ready");
 

@@ -12,3 +12,5 @@ mod hostile;
 mod read;
 #[cfg(test)]
 mod receivers;
+#[cfg(test)]
+mod tls;

@@ -3,6 +3,8 @@
 //! Each body takes any bytes and panics if something that must hold does not. `tests/fuzz` runs them under a
 //! fuzzer, which needs a nightly compiler; `tests/replay.rs` runs them over the corpora in plain `cargo test`.
 
+mod collector_log;
+mod collector_receive;
 mod config;
 mod frames;
 mod object;
@@ -23,13 +25,15 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
     Target { name: "text", body: text::body },
     Target { name: "spool", body: spool::body },
     Target { name: "config", body: config::body },
+    Target { name: "collector_log", body: collector_log::body },
+    Target { name: "collector_receive", body: collector_receive::body },
 ];
 
 /// Runs a target's body on one input.

@@ -1,5 +1,7 @@
 //! What the fuzzer starts from: inputs of every shape that is known to lead somewhere, and every known attack.
 
+use crate::collector_log;
+use crate::collector_receive;
 use crate::config;
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
 use crate::spool;
@@ -50,6 +52,12 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     }
     for (name, bytes) in config::seeds() {
         add("config", name, bytes);
+    }
+    for (name, bytes) in collector_log::seeds() {
+        add("collector_log", name, bytes);
+    }
+    for (name, bytes) in collector_receive::seeds() {
+        add("collector_receive", name, bytes);
     }
     for i in 0..48_u32 {
         let n_bytes = 16 << (i % 8);

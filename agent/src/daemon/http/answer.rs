@@ -17,7 +17,6 @@ use crate::{
         board::{Board, View},
         health,
         metrics::metrics,
-        prometheus,
         status::Status,
     },
 };
@@ -74,8 +73,8 @@ pub(super) fn answer<B>(request: &Request<B>, board: &Board, is_loopback: bool) 
 }
 
 fn of_metrics(view: &View) -> Answer {
-    match prometheus::text(metrics(&view.figures)) {
-        Ok(body) => whole(StatusCode::OK, prometheus::CONTENT_TYPE, body),
+    match exposition::text(metrics(&view.figures)) {
+        Ok(body) => whole(StatusCode::OK, exposition::CONTENT_TYPE, body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the figures cannot be written as text\n"),
     }
 }
