@@ -23,7 +23,9 @@ const PREFIX_BYTES: usize = 5;
 /// Whether a request is one of gRPC.
 #[must_use]
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    text(headers, CONTENT_TYPE.as_str()).starts_with(GRPC)
+    // `application/grpc+proto` is the same, `application/grpc-web` is another protocol.
+    let rest = text(headers, CONTENT_TYPE.as_str()).strip_prefix(GRPC);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 pub(super) async fn answer<B>(request: http::Request<B>, intake: &Intake) -> Answer

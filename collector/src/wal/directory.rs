@@ -68,6 +68,10 @@ impl Directory {
             move |source| LogError::File { what, path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error("make", path))?;
+        // The log is not there after a crash if its directory is not.
+        for above in path.ancestors().take(3).filter(|above| !above.as_os_str().is_empty()) {
+            File::open(above).and_then(|file| file.sync_all()).map_err(error("sync", above))?;
+        }
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(error("open", &lock_path))?;
@@ -115,6 +119,12 @@ impl Directory {
     /// As much of a segment as there may be.
     pub(super) fn read_segment(&self, number: u64, limit_bytes: u64) -> io::Result<Vec<u8>> {
         read_up_to(&self.segment_path(number), limit_bytes.min(MAX_SEGMENT_BYTES))
+    }
+
+    /// Has the disk keep what a segment holds.
+    pub(super) fn sync_segment(&self, number: u64) -> io::Result<()> {
+        File::open(self.segment_path(number))?.sync_all()?;
+        self.sync()
     }
 
     /// Takes a segment away; it was not there is no error.

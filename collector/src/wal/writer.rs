@@ -77,6 +77,9 @@ pub(super) fn replay(
             directory.remove_segment(number).map_err(error("remove"))?;
             continue;
         }
+        // Its keys are known from here on: what comes again is acknowledged, and a collector that was killed has left
+        // this in the memory of the kernel.
+        directory.sync_segment(number).map_err(error("sync"))?;
         let bytes = directory.read_segment(number, u64::MAX).map_err(error("read"))?;
         let read =
             format::read(number, &bytes).map_err(|source| LogError::Version { path: path(), source })?;

@@ -20,6 +20,7 @@ pub(crate) struct Collector {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) web: SocketAddr,
+    messages: PathBuf,
 }
 
 /// Where it keeps what it has, which outlives it.
@@ -51,7 +52,8 @@ impl Home {
 
     pub(crate) fn configure(&self, config: &str) {
         let log = if config.contains("[log]") { "" } else { "[log]\nflush_after_seconds = 1\n" };
-        fs::write(self.path().join("collector.toml"), format!("{log}{config}")).expect("writes");
+        // What is of no section stands before all sections.
+        fs::write(self.path().join("collector.toml"), format!("{config}\n{log}")).expect("writes");
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -63,8 +65,14 @@ impl Home {
     }
 
     pub(crate) fn start(&self) -> Collector {
+        self.start_with(&[])
+    }
+
+    /// With variables of the environment.
+    pub(crate) fn start_with(&self, variables: &[(&str, String)]) -> Collector {
         let mut child = Command::new(env!("CARGO_BIN_EXE_collector"))
             .args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"])
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("--data")
             .arg(self.data())
             .arg("--config")
@@ -81,7 +89,7 @@ impl Home {
             address.trim().parse().unwrap_or_else(|error| panic!("{line:?}: {error}"))
         };
         let [grpc, http, web] = ["grpc", "http", "web"].map(&mut address);
-        Collector { child, grpc, http, web }
+        Collector { child, grpc, http, web, messages: self.path().join("stderr") }
     }
 }
 
@@ -133,6 +141,9 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", fs::read_to_string(&self.messages).unwrap_or_default());
+        }
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod batches;
+#[cfg(all(test, feature = "cloud"))]
+mod bucket;
 #[cfg(test)]
 mod collector;
 #[cfg(test)]

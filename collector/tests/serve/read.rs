@@ -7,6 +7,7 @@ use arrow_array::{
     TimestampNanosecondArray, cast::AsArray as _, types::Int32Type,
 };
 use arrow_schema::DataType;
+use bytes::Bytes;
 use collector::store::{
     Store,
     path::{FilePath, Table, visible},
@@ -26,9 +27,17 @@ pub(crate) fn files(data: &Path) -> Vec<FilePath> {
 /// All rows of a table.
 pub(crate) fn rows(data: &Path, table: Table) -> Vec<Row> {
     let store = Store::directory(&data.join("store")).expect("opens");
+    let read = |path: FilePath| {
+        let bytes = runtime().block_on(store.get(&path)).expect("is read");
+        (path, bytes)
+    };
+    rows_of(files(data).into_iter().map(read).collect(), table)
+}
+
+/// The same, of files that are there already.
+pub(crate) fn rows_of(files: Vec<(FilePath, Bytes)>, table: Table) -> Vec<Row> {
     let mut rows = Vec::new();
-    for path in files(data).iter().filter(|path| path.table == table) {
-        let bytes = runtime().block_on(store.get(path)).expect("is read");
+    for (path, bytes) in files.into_iter().filter(|(path, _)| path.table == table) {
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
         for batch in reader.build().expect("reads") {
