@@ -11,7 +11,7 @@ use super::figures::{FlushFigures, add};
 use crate::{
     clock,
     store::{
-        Flushed, KnownStacks, NamedFile, Store, files_of, merged,
+        Flushed, NamedFile, Store, Written, files_of, merged,
         path::Table,
         upkeep::{self, Merge, Retention},
     },
@@ -30,7 +30,7 @@ pub struct Flusher {
     log: Arc<Log>,
     store: Store,
     collector: String,
-    known: Mutex<KnownStacks>,
+    written: Mutex<Written>,
     figures: FlushFigures,
     retention: Retention,
     upkeep_every: Duration,
@@ -42,8 +42,8 @@ impl Flusher {
     #[must_use]
     pub fn new(log: Arc<Log>, store: Store, collector: String, upkeep: (Retention, Duration)) -> Self {
         let (retention, upkeep_every) = upkeep;
-        let (known, figures) = (Mutex::default(), FlushFigures::default());
-        Self { log, store, collector, known, figures, retention, upkeep_every }
+        let (written, figures) = (Mutex::default(), FlushFigures::default());
+        Self { log, store, collector, written, figures, retention, upkeep_every }
     }
 
     /// What was counted.
@@ -95,7 +95,7 @@ impl Flusher {
         let mut removed = upkeep::leftovers(&files, &self.collector);
         removed.extend(upkeep::expired(&files, self.retention, now_unix_ns));
         if removed.iter().any(|path| matches!(path.table, Table::Stacks | Table::Frames)) {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         for path in &removed {
             self.store.remove(path).await?;
@@ -135,17 +135,18 @@ impl Flusher {
         let of = sealed.clone();
         let made = tokio::task::spawn_blocking(move || {
             let bytes = it.log.read(&of).context("cannot read a segment of the log")?;
-            let known = it.known.lock().unwrap_or_else(PoisonError::into_inner);
-            files_of(&bytes, &of, &it.collector, &known).context("cannot make files of a segment of the log")
+            let written = it.written.lock().unwrap_or_else(PoisonError::into_inner);
+            files_of(&bytes, &of, &it.collector, &written)
+                .context("cannot make files of a segment of the log")
         });
-        let Flushed { files, keys, n_damaged, new_stacks } = made.await??;
+        let Flushed { files, keys, n_damaged, new_ids } = made.await??;
         let n_files = files.len();
         let n_bytes: usize = files.iter().map(|file| file.bytes.len()).sum();
         let is_rows = |table| matches!(table, Table::Samples | Table::Metrics);
         let n_rows: usize =
             files.iter().filter(|file| is_rows(file.path.table)).map(|file| file.n_rows).sum();
         self.store.put(files).await?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).add(new_stacks);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).add(new_ids);
         let it = Arc::clone(self);
         let of = sealed.clone();
         tokio::task::spawn_blocking(move || it.log.release(&of, &keys, n_damaged > 0))

@@ -7,7 +7,7 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties},
+        properties::{EnabledStatistics, WriterProperties, WriterVersion},
     },
     schema::types::ColumnPath,
 };
@@ -58,6 +58,8 @@ fn properties(table: Table, rows: &RecordBatch) -> Result<WriterProperties, File
         sorting.map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false });
     let n_distinct = u64::try_from(rows.num_rows().min(ROW_GROUP_ROWS)).unwrap_or(1).max(1);
     let mut builder = WriterProperties::builder()
+        // Version 1 has no dictionaries for identities, which are most of what is stored.
+        .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_created_by(concat!("brazier collector ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -1,7 +1,7 @@
 //! From a segment of the log to files with names. Pure.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io::Read as _,
 };
 
@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// Stacks that are remembered as written.
-const MAX_KNOWN: usize = 1 << 20;
+/// Stacks and frames that are remembered as written.
+const MAX_WRITTEN: usize = 1 << 20;
 
 /// A file that is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,31 +43,31 @@ pub struct Flushed {
     pub keys: Vec<Key>,
     /// Places of the segment that could not be read.
     pub n_damaged: u64,
-    /// Stacks in the files, by tenant and day: known once the files are put.
-    pub new_stacks: Vec<(String, Period, Vec<Id>)>,
+    /// Stacks and frames in the files, by tenant and day: written once the files are put.
+    pub new_ids: Vec<(String, Period, Vec<Id>)>,
 }
 
-/// Stacks that this collector has written for a day.
+/// Stacks and frames that this collector has written for a day.
 #[derive(Debug, Default)]
-pub struct KnownStacks {
+pub struct Written {
     by_day: HashMap<(String, Period), HashSet<Id>>,
-    n_known: usize,
+    n_ids: usize,
 }
 
-impl KnownStacks {
-    fn contains(&self, tenant: &str, day: Period, stack: &Id) -> bool {
-        // Few tenants and days: to look is cheaper than to own a key.
-        self.by_day.iter().any(|((name, of), stacks)| name == tenant && *of == day && stacks.contains(stack))
+impl Written {
+    fn of_day(&self, tenant: &str, day: Period) -> Option<&HashSet<Id>> {
+        // Few tenants and days: to look at each is cheaper than to own a key.
+        self.by_day.iter().find(|((name, of), _)| name == tenant && *of == day).map(|(_, ids)| ids)
     }
 
     /// What was put. When it becomes too much, all is forgotten, and written once more.
     pub fn add(&mut self, new: Vec<(String, Period, Vec<Id>)>) {
-        for (tenant, day, stacks) in new {
-            if self.n_known.saturating_add(stacks.len()) > MAX_KNOWN {
+        for (tenant, day, ids) in new {
+            if self.n_ids.saturating_add(ids.len()) > MAX_WRITTEN {
                 *self = Self::default();
             }
-            self.n_known = self.n_known.saturating_add(stacks.len());
-            self.by_day.entry((tenant, day)).or_default().extend(stacks);
+            self.n_ids = self.n_ids.saturating_add(ids.len());
+            self.by_day.entry((tenant, day)).or_default().extend(ids);
         }
     }
 
@@ -85,7 +85,7 @@ pub fn files_of(
     segment: &[u8],
     sealed: &Sealed,
     collector: &str,
-    known: &KnownStacks,
+    written: &Written,
 ) -> Result<Flushed, FlushError> {
     let read = format::read(sealed.number, segment)?;
     let mut flushed = Flushed { n_damaged: read.n_damaged, ..Flushed::default() };
@@ -112,15 +112,25 @@ pub fn files_of(
             last: sealed.number,
         };
         for (&day, stacks) in &rows.stacks_of {
-            let mut new: Vec<Id> =
-                stacks.iter().filter(|it| !known.contains(&tenant, day, it)).copied().collect();
-            if new.is_empty() {
+            let written = written.of_day(&tenant, day);
+            let is_new = |id: &&Id| !written.is_some_and(|written| written.contains(*id));
+            let mut new_stacks: Vec<Id> = stacks.iter().filter(is_new).copied().collect();
+            if new_stacks.is_empty() {
                 continue;
             }
-            new.sort_unstable();
-            flushed.files.push(named(path(Table::Frames, day), &tables::frames(&tenant, &rows, &new)?)?);
-            flushed.files.push(named(path(Table::Stacks, day), &tables::stacks(&tenant, &rows, &new)?)?);
-            flushed.new_stacks.push((tenant.clone(), day, new));
+            new_stacks.sort_unstable();
+            let of_stacks = new_stacks.iter().filter_map(|stack| rows.stacks.get(stack)).flatten();
+            let new_frames: BTreeSet<Id> = of_stacks.filter(is_new).copied().collect();
+            let mut new_ids: Vec<Id> = new_frames.into_iter().collect();
+            if !new_ids.is_empty() {
+                let frames = tables::frames(&tenant, &rows, &new_ids)?;
+                flushed.files.push(named(path(Table::Frames, day), &frames)?);
+            }
+            flushed
+                .files
+                .push(named(path(Table::Stacks, day), &tables::stacks(&tenant, &rows, &new_stacks)?)?);
+            new_ids.extend(new_stacks);
+            flushed.new_ids.push((tenant.clone(), day, new_ids));
         }
         for (&hour, samples) in rows.samples.iter().filter(|(_, samples)| !samples.is_empty()) {
             later.push(named(path(Table::Samples, hour), &tables::samples(&tenant, &rows, samples)?)?);

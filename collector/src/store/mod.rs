@@ -14,6 +14,6 @@ mod tables;
 pub mod upkeep;
 
 pub use file::FileError;
-pub use flush::{FlushError, Flushed, KnownStacks, NamedFile, files_of};
+pub use flush::{FlushError, Flushed, NamedFile, Written, files_of};
 pub use merge::merged;
 pub use object::{Store, StoreError};

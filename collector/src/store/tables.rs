@@ -1,9 +1,6 @@
 //! Rows as columns: the schemas of `docs/storage.md`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch,
@@ -146,12 +143,10 @@ pub(super) fn stacks(tenant: &str, rows: &Rows, wanted: &[Id]) -> Result<RecordB
     columns.batch()
 }
 
-/// `frames`, of those stacks.
-pub(super) fn frames(tenant: &str, rows: &Rows, stacks: &[Id]) -> Result<RecordBatch, ArrowError> {
-    let ids: HashSet<Id> =
-        stacks.iter().filter_map(|stack| rows.stacks.get(stack)).flatten().copied().collect();
-    let mut frames: Vec<(&Id, &FrameRow)> = rows.frames.iter().filter(|(id, _)| ids.contains(*id)).collect();
-    frames.sort_unstable_by_key(|(id, _)| **id);
+/// `frames`, of those that are wanted.
+pub(super) fn frames(tenant: &str, rows: &Rows, wanted: &[Id]) -> Result<RecordBatch, ArrowError> {
+    let frames = wanted.iter().filter_map(|id| Some((id, rows.frames.get(id)?)));
+    let frames: Vec<(&Id, &FrameRow)> = frames.collect();
     let all = || frames.iter().map(|(_, row)| *row);
     let mut columns = Columns::default();
     columns.texts("tenant", frames.iter().map(|_| tenant));

@@ -9,6 +9,8 @@ mod collector;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod read;

@@ -52,6 +52,23 @@ pub(crate) fn rows_of(files: Vec<(FilePath, Bytes)>, table: Table) -> Vec<Row> {
     rows
 }
 
+/// Files, rows and bytes of each table.
+pub(crate) fn sizes(data: &Path) -> BTreeMap<Table, (usize, usize, usize)> {
+    let store = Store::directory(&data.join("store")).expect("opens");
+    let mut sizes: BTreeMap<Table, (usize, usize, usize)> = BTreeMap::new();
+    for path in files(data) {
+        let bytes = runtime().block_on(store.get(&path)).expect("is read");
+        let n_bytes = bytes.len();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("is a file of Parquet");
+        let n_rows = usize::try_from(reader.metadata().file_metadata().num_rows()).expect("fits");
+        let (files, rows, all_bytes) = sizes.entry(path.table).or_default();
+        *files += 1;
+        *rows += n_rows;
+        *all_bytes += n_bytes;
+    }
+    sizes
+}
+
 /// How often each text stands in a column.
 pub(crate) fn counts(rows: &[Row], column: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use arbitrary::Unstructured;
 use collector::{
     model::Key,
-    store::{KnownStacks, files_of},
+    store::{Written, files_of},
     wal::{Sealed, format},
 };
 use prost::Message as _;
@@ -50,7 +50,7 @@ fn holds(bytes: &[u8]) {
     let is_header = read.records.is_empty() && n_left - read.n_torn_bytes == format::SEGMENT_HEADER_BYTES;
     assert!(n_left == read.n_torn_bytes || is_header, "{n_left} bytes left, of {}", read.n_torn_bytes);
     let whole = Sealed { number: NUMBER, bytes: bytes.len() as u64, skipped: HashSet::new(), since_ns: 0 };
-    let flushed = files_of(bytes, &whole, COLLECTOR, &KnownStacks::default());
+    let flushed = files_of(bytes, &whole, COLLECTOR, &Written::default());
     let flushed =
         flushed.unwrap_or_else(|error| unreachable!("{error}: {:?}", std::error::Error::source(&error)));
     assert!(flushed.keys.len() <= read.records.len(), "{} keys", flushed.keys.len());

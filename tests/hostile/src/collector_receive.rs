@@ -6,7 +6,7 @@ use collector::{
     limits::Limits,
     model::{Batch, Key},
     receive::{Encoding, Envelope, Target, decode, unpack},
-    store::{KnownStacks, files_of},
+    store::{Written, files_of},
     wal::{Sealed, format},
 };
 use profile::{
@@ -51,7 +51,7 @@ pub(crate) fn body(bytes: &[u8]) {
         segment.extend(format::record(1, segment.len() as u64, keyed.key, 1, &content).unwrap_or_default());
     }
     let sealed = Sealed { number: 1, bytes: segment.len() as u64, skipped: HashSet::new(), since_ns: 0 };
-    let flushed = files_of(&segment, &sealed, "0123456789abcdef", &KnownStacks::default());
+    let flushed = files_of(&segment, &sealed, "0123456789abcdef", &Written::default());
     let flushed = flushed.unwrap_or_else(|error| unreachable!("{error}"));
     assert_eq!((flushed.n_damaged, flushed.keys.len()), (0, decoded.batches.len()), "a batch is lost");
 }
