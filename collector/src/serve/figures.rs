@@ -24,6 +24,8 @@ pub struct FlushFigures {
     pub merged: AtomicU64,
     /// Files that were removed: too old, too much, or left by a crash.
     pub removed: AtomicU64,
+    /// Files of the store that could not be read, and are out of the way.
+    pub files_damaged: AtomicU64,
     /// Times that the store could not be kept in order.
     pub upkeep_failed: AtomicU64,
     state: Mutex<StoreState>,

@@ -6,13 +6,14 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bytes::Bytes;
 
 use super::figures::{FlushFigures, add};
 use crate::{
     clock,
     store::{
         Flushed, NamedFile, Store, Written, files_of, merged,
-        path::Table,
+        path::{FilePath, Table},
         upkeep::{self, Merge, Retention},
     },
     wal::{Log, Sealed},
@@ -107,7 +108,12 @@ impl Flusher {
             if self.log.shelf().oldest().is_some() {
                 return Ok(());
             }
-            self.merge(merge).await?;
+            let output = merge.output.clone();
+            if let Err(error) = self.merge(merge).await {
+                let error = format!("{error:#}");
+                tracing::warn!(%output, error, "files were not merged");
+                add(&self.figures.upkeep_failed, 1);
+            }
         }
         Ok(())
     }
@@ -118,15 +124,39 @@ impl Flusher {
             contents.push(self.store.get(path).await?);
         }
         let table = merge.output.table;
-        let (bytes, n_rows) = tokio::task::spawn_blocking(move || merged(table, contents))
-            .await?
-            .with_context(|| format!("cannot merge files to {}", merge.output))?;
+        let (result, contents) =
+            tokio::task::spawn_blocking(move || (merged(table, &contents), contents)).await?;
+        let (bytes, n_rows) = match result {
+            Ok(merged) => merged,
+            Err(error) => {
+                self.set_aside(table, merge.inputs, contents).await?;
+                return Err(error).with_context(|| format!("cannot merge files to {}", merge.output));
+            }
+        };
         self.store.put(vec![NamedFile { path: merge.output, bytes, n_rows }]).await?;
         // From here on the inputs are not read any more, whether they are removed or not.
         for path in &merge.inputs {
             self.store.remove(path).await?;
         }
         add(&self.figures.merged, merge.inputs.len());
+        Ok(())
+    }
+
+    /// Takes those that cannot be read out of the way of the others.
+    async fn set_aside(
+        &self,
+        table: Table,
+        inputs: Vec<FilePath>,
+        contents: Vec<Bytes>,
+    ) -> anyhow::Result<()> {
+        for (path, content) in inputs.iter().zip(contents) {
+            let is_whole = tokio::task::spawn_blocking(move || merged(table, &[content]).is_ok()).await?;
+            if !is_whole {
+                self.store.set_aside(path).await?;
+                tracing::warn!(%path, "a file of the store cannot be read, and is below damaged/ now");
+                add(&self.figures.files_damaged, 1);
+            }
+        }
         Ok(())
     }
 

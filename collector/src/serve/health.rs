@@ -54,6 +54,8 @@ pub struct View {
     pub max_log_bytes: u64,
     /// Records of the log that could not be read.
     pub n_damaged: u64,
+    /// Files of the store that could not be read.
+    pub n_files_damaged: u64,
     /// Writes of the log that failed.
     pub n_log_failures: u64,
 }
@@ -101,6 +103,14 @@ pub fn judge(view: &View) -> Health {
             status: Status::Degraded,
             what: format!("{} records of the log are not as they were written", view.n_damaged),
             to_do: "see to the disk; the segments are in wal/ as *.damaged, all else in them is in the store",
+        });
+    }
+    if view.n_files_damaged > 0 {
+        reasons.push(Reason {
+            code: "file_damaged",
+            status: Status::Degraded,
+            what: format!("{} files of the store cannot be read", view.n_files_damaged),
+            to_do: "see to the store; they are below damaged/ there",
         });
     }
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));

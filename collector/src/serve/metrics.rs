@@ -125,7 +125,7 @@ fn log(known: &Known, table: &mut Table) {
 
 fn store(known: &Known, table: &mut Table) {
     let figures = known.flusher.figures();
-    let rows: [(&str, &str, &str, &AtomicU64); 9] = [
+    let rows: [(&str, &str, &str, &AtomicU64); 10] = [
         (
             "brazier.store.segments",
             "{segment}",
@@ -148,6 +148,12 @@ fn store(known: &Known, table: &mut Table) {
             "{file}",
             "Files removed: too old, too much, or left by a crash.",
             &figures.removed,
+        ),
+        (
+            "brazier.store.files_damaged",
+            "{file}",
+            "Files set aside, as they cannot be read.",
+            &figures.files_damaged,
         ),
         (
             "brazier.store.upkeep_failed",

@@ -46,6 +46,7 @@ impl Known {
             waiting_bytes: self.log.shelf().waiting().1,
             max_log_bytes: self.max_log_bytes,
             n_damaged: read(&log.damaged).saturating_add(read(&figures.damaged)),
+            n_files_damaged: read(&figures.files_damaged),
             n_log_failures: read(&log.failed),
         }
     }

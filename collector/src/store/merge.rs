@@ -15,10 +15,10 @@ use super::{
 ///
 /// # Errors
 /// If one of them is no file of Parquet, or of another table.
-pub fn merged(table: Table, files: Vec<Bytes>) -> Result<(Vec<u8>, usize), FileError> {
+pub fn merged(table: Table, files: &[Bytes]) -> Result<(Vec<u8>, usize), FileError> {
     let mut batches = Vec::new();
     for bytes in files {
-        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?.build()? {
             batches.push(batch?);
         }
     }

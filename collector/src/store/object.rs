@@ -146,6 +146,17 @@ impl Store {
         }
     }
 
+    /// Takes a file that cannot be read out of the way, for somebody to look at: it goes below `damaged/`.
+    ///
+    /// # Errors
+    /// If it stays.
+    pub async fn set_aside(&self, path: &FilePath) -> Result<(), StoreError> {
+        let path = path.to_string();
+        let to = self.place(&format!("damaged/{path}"));
+        let moved = self.objects.rename(&self.place(&path), &to).await;
+        moved.map_err(|source| StoreError::Object { what: "set aside", path, source })
+    }
+
     /// Removes what a crash of this collector has left of files that were being written. Only a directory has such.
     ///
     /// # Errors

@@ -60,6 +60,13 @@ pub(crate) fn otlp(n: i64, key: &str) -> Vec<u8> {
     request(&profile(n, now_ns()), key).encode_to_vec()
 }
 
+/// The same, of an hour that is over: no test shall depend on the minute that it runs in.
+pub(crate) fn otlp_of_before(n: i64, key: &str) -> Vec<u8> {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let start_unix_ns = (now_ns() / HOUR_NS - 2) * HOUR_NS + HOUR_NS / 2;
+    request(&profile(n, start_unix_ns), key).encode_to_vec()
+}
+
 /// A gzipped pprof file.
 pub(crate) fn pprof_file(n: i64) -> Vec<u8> {
     let mut file = Vec::new();

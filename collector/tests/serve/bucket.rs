@@ -14,7 +14,7 @@ use std::{
 use collector::store::path::{FilePath, Table};
 
 use super::{
-    batches::{PROTOBUF, otlp},
+    batches::{PROTOBUF, otlp_of_before},
     collector::Home,
     read::{counts, rows_of},
 };
@@ -141,7 +141,8 @@ fn a_bucket_holds_what_a_directory_would_and_gets_what_waited_while_it_failed() 
     ];
     let collector = home.start_with(&variables);
     let send = |n: i64| {
-        let answer = collector.post("/v1development/profiles", &[PROTOBUF], &otlp(n, &n.to_string()));
+        let answer =
+            collector.post("/v1development/profiles", &[PROTOBUF], &otlp_of_before(n, &n.to_string()));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     for n in 1..=9 {

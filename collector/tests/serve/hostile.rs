@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::profiles::v1development::{
 use prost::Message as _;
 
 use super::{
-    batches::{PROTOBUF, now_ns, otlp, pprof_file, profile, request},
+    batches::{PROTOBUF, now_ns, otlp, otlp_of_before, pprof_file, profile, request},
     collector::Home,
     read::{counts, files, rows},
 };
@@ -258,7 +258,7 @@ fn small_files_become_one_and_what_is_too_much_is_removed() {
     let home = Home::new("[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\n");
     let collector = home.start();
     for n in 0..9 {
-        assert_eq!(collector.post(PROFILES, &[PROTOBUF], &otlp(n + 1, &n.to_string())).status, 200);
+        assert_eq!(collector.post(PROFILES, &[PROTOBUF], &otlp_of_before(n + 1, &n.to_string())).status, 200);
         collector.wait_for("brazier_store_segments_total", n.unsigned_abs() + 1);
     }
     collector.wait_for("brazier_store_merged_total", 8);
@@ -270,13 +270,31 @@ fn small_files_become_one_and_what_is_too_much_is_removed() {
     let sorted: Vec<_> = samples.iter().map(|row| (row["type"].clone(), row["time"].clone())).collect();
     assert!(n_files > 1 || sorted.is_sorted(), "{sorted:?}");
 
-    // What was measured two hours ago, and may be there for one.
-    home.configure("[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\nmax_age_seconds = 3600\n");
+    // One that cannot be read does not keep the others from becoming one.
+    let damaged =
+        files(&home.data()).into_iter().find(|path| path.table == Table::Samples).expect("is there");
+    std::fs::write(home.data().join("store").join(damaged.to_string()), b"garbage").expect("writes");
+    let n_before = samples.len();
     let collector = home.start();
-    let two_hours_ns = 7_200_000_000_000;
-    let old = request(&profile(1, now_ns() - 2 * two_hours_ns), "old").encode_to_vec();
+    for n in 20..30 {
+        assert_eq!(collector.post(PROFILES, &[PROTOBUF], &otlp_of_before(n, &n.to_string())).status, 200);
+        collector.wait_for("brazier_store_segments_total", n.unsigned_abs() - 19);
+    }
+    collector.wait_for("brazier_store_merged_total", 8);
+    assert_eq!(collector.counted("brazier_store_files_damaged_total"), 1);
+    assert!(collector.get("/health").text().contains("file_damaged"), "{}", collector.get("/health").text());
+    collector.end();
+    assert!(home.data().join("store/damaged").join(damaged.to_string()).is_file(), "{damaged}");
+    let n_left = counts(&rows(&home.data(), Table::Samples), "batch").len();
+    assert!((10..n_before / 4 + 10).contains(&n_left), "{n_left}");
+
+    // What was measured four hours ago, and may be there for three.
+    home.configure("[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\nmax_age_seconds = 10800\n");
+    let collector = home.start();
+    let four_hours_ns = 14_400_000_000_000;
+    let old = request(&profile(1, now_ns() - four_hours_ns), "old").encode_to_vec();
     assert_eq!(rejected(&collector.post(PROFILES, &[PROTOBUF], &old)), (0, String::new()));
     collector.wait_for("brazier_store_removed_total", 1);
     collector.end();
-    assert_eq!(counts(&rows(&home.data(), Table::Samples), "batch").len(), 9);
+    assert_eq!(counts(&rows(&home.data(), Table::Samples), "batch").len(), n_left);
 }
