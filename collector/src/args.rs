@@ -46,7 +46,7 @@ A file with everything that can be set (all is optional):
   [tls]
   cert_file = \"/etc/brazier/collector.pem\"
   key_file = \"/etc/brazier/collector.key\"
-  client_ca_file = \"/etc/brazier/agents.pem\"   senders need a certificate of this authority
+  client_ca_file = \"/etc/brazier/agents.pem\"   # senders need a certificate of this authority
   [log]
   max_bytes = 1073741824
   segment_bytes = 16777216
@@ -94,4 +94,23 @@ pub struct ServeArgs {
     /// Answer /health and /metrics here [default: 127.0.0.1:4040]
     #[arg(long, value_name = "ADDRESS")]
     pub web: Option<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_file_in_the_help_is_one_and_says_what_holds_unless_it_is_changed() {
+        Cli::command().debug_assert();
+        let text = SERVE_EXAMPLES.split("is optional):\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let text = text.expect("has a file");
+        let config: Config = toml::from_str(text).unwrap_or_else(|error| panic!("{error}"));
+        let defaults = Config::default();
+        assert_eq!((config.listen, config.log), (defaults.listen, defaults.log));
+        assert_eq!((config.limits, config.upkeep), (defaults.limits, defaults.upkeep));
+    }
 }

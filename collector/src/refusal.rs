@@ -19,6 +19,8 @@ pub enum Reason {
     WrongTenant,
     /// The path is asked for in a way that is not known there.
     WrongMethod,
+    /// A browser sends it for a page.
+    FromPage,
     /// There is nothing at that path.
     NoSuchPath,
     /// The body is larger than the tenant may send.
@@ -73,11 +75,12 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoToken,
         Self::WrongToken,
         Self::WrongTenant,
         Self::WrongMethod,
+        Self::FromPage,
         Self::NoSuchPath,
         Self::BodyTooLarge,
         Self::MessageTooLarge,
@@ -148,6 +151,12 @@ impl Reason {
                 "leave out X-Scope-OrgID, or name the tenant of the token",
             ),
             Self::WrongMethod => ("wrong_method", 405, Code::Unimplemented, "POST it"),
+            Self::FromPage => (
+                "from_page",
+                403,
+                Code::PermissionDenied,
+                "send it from a program, without the header Origin",
+            ),
             Self::NoSuchPath => {
                 ("no_such_path", 404, Code::Unimplemented, "see docs/collector.md for what is taken where")
             }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
 };
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::BoxBody};
 use hyper::body::Body;
@@ -59,6 +59,13 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
+    // Any page may have its reader's browser send a text to loopback; it cannot have it leave out this header.
+    if head.headers.contains_key(ORIGIN) {
+        return Err(Refusal::new(
+            Reason::FromPage,
+            "the request has an Origin: a browser sends it for a page",
+        ));
+    }
     let tenant = intake.tenants().of_headers(&head.headers)?;
     let encoding = Encoding::of(text(&head.headers, CONTENT_ENCODING.as_str()))?;
     let content_type = text(&head.headers, CONTENT_TYPE.as_str());

@@ -57,6 +57,8 @@ impl Flusher {
     pub async fn run(self: Arc<Self>) {
         let mut last_upkeep = Instant::now();
         loop {
+            // Asked first: what is added before it is closed shall be seen.
+            let is_closed = self.log.shelf().is_closed();
             while let Some(sealed) = self.log.shelf().oldest() {
                 match self.flush(&sealed).await {
                     Ok(()) => self.figures.succeeded(),
@@ -73,7 +75,7 @@ impl Flusher {
                     }
                 }
             }
-            if self.log.shelf().is_closed() {
+            if is_closed {
                 return;
             }
             // Nothing waits: every segment up to the last one that has a file is in the store.

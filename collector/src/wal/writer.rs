@@ -62,6 +62,14 @@ pub(super) fn replay(
         match directory.read_keys(number) {
             Some(keys) => {
                 flushed.insert(number);
+                // The last one keeps its number from being given again, even if it has no keys.
+                if keys.is_empty() && Some(&number) != key_files.last() && !segments.contains(&number) {
+                    directory.remove_keys(number).map_err(|source| LogError::File {
+                        what: "remove",
+                        path: directory.segment_path(number),
+                        source,
+                    })?;
+                }
                 for key in keys {
                     known.insert(number, key);
                 }

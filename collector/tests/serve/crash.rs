@@ -70,6 +70,19 @@ fn kills(n_kills: u64) {
             }
         });
     }
+    // What the store did not take in the time that an end may take is in the log, and brought there now.
+    let collector = home.start();
+    let n_left = collector.counted("brazier_log_replayed_total");
+    while collector.counted("brazier_log_segments") > 0 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    collector.end();
+    let is_segment = |path: &std::path::Path| path.extension().is_some_and(|ending| ending == "log");
+    let wal = std::fs::read_dir(home.data().join("wal")).expect("lists");
+    let segments: Vec<_> =
+        wal.map(|entry| entry.expect("lists").path()).filter(|path| is_segment(path)).collect();
+    assert!(segments.is_empty(), "{segments:?}");
+
     let acknowledged = senders.acknowledged.into_inner().expect("is whole");
     let samples = rows(&home.data(), Table::Samples);
     let leaves: Vec<_> =
@@ -78,7 +91,11 @@ fn kills(n_kills: u64) {
     let lost: Vec<i64> =
         acknowledged.iter().filter(|n| !seen.contains_key(&n.to_string())).copied().collect();
     let twice: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();
-    println!("{n_kills} kills: {} acknowledged, {} in the store", acknowledged.len(), seen.len());
+    println!(
+        "{n_kills} kills: {} acknowledged, {} in the store, {n_left} of them after the end",
+        acknowledged.len(),
+        seen.len()
+    );
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
     assert!(twice.is_empty(), "there more than once: {twice:?}");
     // At most one of each sender had no answer, each time.

@@ -30,7 +30,8 @@ fn a_request_that_is_refused_says_why_and_is_counted() {
     let zstd = ("Content-Encoding", "zstd");
     let long_key = "k".repeat(300);
     let empty_parts = [0x0a, 0].repeat(40_000);
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case<'_>; 12] = [
+        ("/ingest?name=a", 403, "from_page", &[("Origin", "https://evil.example")], b"a 1"),
         ("/nowhere", 404, "no_such_path", &[], b""),
         (PROFILES, 415, "unknown_type", &[("Content-Type", "application/json")], b"{}"),
         (PROFILES, 415, "unknown_encoding", &[PROTOBUF, ("Content-Encoding", "br")], b""),
