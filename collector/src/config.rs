@@ -216,7 +216,7 @@ impl Config {
         let UpkeepSettings { every_seconds, max_age_seconds, max_bytes } = self.upkeep;
         let max_age_ns = (max_age_seconds > 0).then(|| max_age_seconds.saturating_mul(1_000_000_000));
         let retention = Retention { max_age_ns, max_bytes: (max_bytes > 0).then_some(max_bytes) };
-        (retention, Duration::from_secs(every_seconds.max(1)))
+        (retention, Duration::from_secs(every_seconds))
     }
 
     /// Tenants, their tokens read. Looks at everything that a value can say wrong.

@@ -79,7 +79,7 @@ impl Flusher {
                 return;
             }
             // Nothing waits: every segment up to the last one that has a file is in the store.
-            if last_upkeep.elapsed() >= self.upkeep_every {
+            if last_upkeep.elapsed() >= self.upkeep_every && !self.log.shelf().is_closed() {
                 last_upkeep = Instant::now();
                 if let Err(error) = self.upkeep(clock::unix_ns()).await {
                     let error = format!("{error:#}");
@@ -106,8 +106,8 @@ impl Flusher {
         }
         files.retain(|(path, _)| !removed.contains(path));
         for merge in upkeep::merges(&files, &self.collector, now_unix_ns) {
-            // Segments are more urgent.
-            if self.log.shelf().oldest().is_some() {
+            // Segments are more urgent, and so is an end.
+            if self.log.shelf().oldest().is_some() || self.log.shelf().is_closed() {
                 return Ok(());
             }
             let output = merge.output.clone();

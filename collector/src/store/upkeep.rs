@@ -6,6 +6,8 @@ use super::path::{FilePath, Period, Table, visible};
 
 /// What is merged at once: it is in memory, decompressed.
 const MAX_MERGE_BYTES: u64 = 16 << 20;
+/// So many at once: segments wait while files are merged.
+const MAX_FILES: usize = 64;
 /// While an hour lasts, so many small files become one; afterwards, two.
 const MIN_FILES: usize = 8;
 /// So long after the end of an hour or a day, nearly all of it is there.
@@ -58,7 +60,7 @@ pub fn merges(files: &[(FilePath, u64)], collector: &str, now_unix_ns: u64) -> V
         for (path, n_bytes) in files {
             // What is large enough stays as it is: it would be written again and again.
             let is_small = n_bytes.saturating_mul(2) < MAX_MERGE_BYTES;
-            if !is_small || run_bytes.saturating_add(n_bytes) > MAX_MERGE_BYTES {
+            if !is_small || run.len() >= MAX_FILES || run_bytes.saturating_add(n_bytes) > MAX_MERGE_BYTES {
                 merges.extend(merge(&std::mem::take(&mut run), min_files));
                 run_bytes = 0;
             }
@@ -152,6 +154,11 @@ mod tests {
         assert_eq!(spans(&merges(&files, OWN, DAY_NS + 3 * HOUR_NS)), []);
         assert_eq!(spans(&merges(&files, OWN, DAY_NS + 5 * HOUR_NS)), [(1, 4, 4)]);
         assert_eq!(spans(&merges(&files, "another", DAY_NS + 5 * HOUR_NS)), []);
+        let files = samples(3, 1..=130, 1_000);
+        assert_eq!(
+            spans(&merges(&files, OWN, DAY_NS + 5 * HOUR_NS)),
+            [(1, 64, 64), (65, 128, 64), (129, 130, 2)]
+        );
         let files = samples(3, 1..=9, 1_000);
         assert_eq!(spans(&merges(&files, OWN, DAY_NS + 3 * HOUR_NS)), [(1, 9, 9)]);
     }

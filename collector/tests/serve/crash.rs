@@ -20,7 +20,7 @@ use super::{
 
 const N_SENDERS: i64 = 4;
 /// Small segments that are flushed at once: kills fall into every step.
-const CONFIG: &str = "[log]\nflush_after_seconds = 0\nsegment_bytes = 20000\n[upkeep]\nevery_seconds = 1\n";
+const CONFIG: &str = "[log]\nflush_after_seconds = 0\nsegment_bytes = 20000\n[upkeep]\nevery_seconds = 0\n";
 
 /// What senders know: numbers not acknowledged yet are sent again, as the agent does.
 struct Senders {
