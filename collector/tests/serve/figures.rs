@@ -1,4 +1,4 @@
-//! How much is taken in a second, and what a row costs on disk. Asserts nothing about time; prints it.
+//! What windows of many services become on disk. Also prints how much is taken in a second, and what a row costs.
 
 use std::{
     path::PathBuf,
@@ -24,7 +24,8 @@ const N_HOSTS: usize = 4;
 const N_TARGETS: usize = 25;
 const N_STACKS: usize = 300;
 const N_FRAMES: usize = 25;
-const N_WINDOWS: usize = 12;
+/// Unless `BRAZIER_WINDOWS` says otherwise.
+const N_WINDOWS: usize = 1;
 const WINDOW_NS: u64 = 10_000_000_000;
 const N_SENDERS: usize = 4;
 
@@ -84,12 +85,12 @@ fn window(host: usize, target: usize, window: usize, start_unix_ns: u64) -> Vec<
 }
 
 #[test]
-#[ignore = "prints figures: cargo test --release -p collector --test serve figures -- --ignored --nocapture"]
 fn figures_of_a_realistic_mix() {
     let home = Home::new("[log]\n[limits]\nbytes_per_second = 1000000000\n");
-    let start_unix_ns = now_ns() - WINDOW_NS * u64::try_from(N_WINDOWS).expect("fits");
+    let n_windows = std::env::var("BRAZIER_WINDOWS").map_or(N_WINDOWS, |n| n.parse().expect("is a number"));
+    let start_unix_ns = now_ns() - WINDOW_NS * u64::try_from(n_windows).expect("fits");
     let mut bodies = Vec::new();
-    for n in 0..N_WINDOWS {
+    for n in 0..n_windows {
         let at = start_unix_ns + WINDOW_NS * u64::try_from(n).expect("fits");
         for host in 0..N_HOSTS {
             bodies.extend((0..N_TARGETS).map(|target| {
@@ -134,6 +135,9 @@ fn figures_of_a_realistic_mix() {
     }
     let all: usize = sizes.values().map(|(_, _, n_bytes)| n_bytes).sum();
     let n_samples = sizes[&Table::Samples].1;
+    // A window has a stack more than once, and each time a number and CPU time.
+    let n_most = 2 * N_STACKS * n_batches;
+    assert!(n_samples > n_most / 2 && n_samples <= n_most, "{n_samples} rows of at most {n_most}");
     println!(
         "{:.1} bytes for each row of samples, stacks and frames included",
         all as f64 / n_samples as f64
