@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod late_walk;
 pub mod memory;
 pub mod object;
+pub(crate) mod output;
 pub mod private_dir;
 pub mod privileges;
 pub mod process;

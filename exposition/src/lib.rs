@@ -1,5 +1,8 @@
-//! Metrics as the text that Prometheus reads (`OpenMetrics` 1.0). Names follow the rules of OpenTelemetry for Prometheus: dots
-//! become `_`, the unit is a word at the end, and counters end in `_total`.
+//! What a server tells of itself: metrics as the text that Prometheus reads (`OpenMetrics` 1.0), and its [`health`]. Names of
+//! metrics follow the rules of OpenTelemetry for Prometheus: dots become `_`, the unit is a word at the end, and counters end
+//! in `_total`.
+
+pub mod health;
 
 use std::fmt::{self, Write as _};
 

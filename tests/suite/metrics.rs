@@ -39,7 +39,7 @@ fn figures() -> Figures {
         taken_ns: clock::monotonic_ns(),
         samples: [("cpu".to_owned(), 123_456_789_012)].into(),
         stacks: BTreeMap::from([("complete", 9), ("chain_broken", 1)]),
-        windows: WindowFigures { made: 90, late: 1, profiles: 180 },
+        windows: WindowFigures { made: 90, late: 1, early: 2, profiles: 180 },
         programs: [("brazier_cpu".to_owned(), Cost { run_time: second, n_runs: 1 << 40 })].into(),
         agent_cpu: Duration::from_millis(1_250),
         rss_bytes: u64::MAX,

@@ -9,13 +9,14 @@ use anyhow::Context as _;
 use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{error_line, record::output};
+use super::error_line;
 use crate::{
     args::{CaptureArgs, CtlArgs, CtlCommand},
     daemon::control::{
         client::{self, ClientError, Done},
         message::{Capture, Output, Request, Target},
     },
+    output,
     send::file::Destination,
 };
 

@@ -18,13 +18,14 @@ use profile::{
 
 use super::{
     cache, causes,
-    record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, missing_requirement, output},
+    record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, missing_requirement},
 };
 use crate::{
     args::{Format, MemoryArgs},
     assemble,
     kernel::Source,
     memory::Watch,
+    output,
     run::{self, End, Options, Recording, RunError, Targets},
     send::file::Destination,
     symbolize::{self, Symbolizer},

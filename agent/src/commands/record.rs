@@ -1,7 +1,6 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
 mod comments;
-pub(crate) mod output;
 mod probes;
 
 use std::{
@@ -24,6 +23,7 @@ use crate::{
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
     kernel::{self, Source, probe},
+    output,
     procfs::{self, cgroup},
     run::{self, Command, Options, Recording, Targets, shell_code},
     send::file::Destination,

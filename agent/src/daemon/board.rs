@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     figures::Figures,
-    health::{self, Counted, Health},
+    health::{self, Counted},
 };
+use exposition::health::Health;
 
 /// What is lost is judged over so long a time.
 const HEALTH_OVER_NS: u64 = 60_000_000_000;
@@ -75,7 +76,9 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::Board;
-    use crate::daemon::{example, figures::Figures, health::Status};
+    use exposition::health::Status;
+
+    use crate::daemon::{example, figures::Figures};
 
     #[test]
     fn losses_are_a_reason_for_a_minute() {

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     assemble,
-    commands::record::output,
     kernel::Source,
+    output,
     run::{Choose, Stream, Window},
     symbolize::{Options, Symbolizer},
 };

@@ -114,6 +114,8 @@ pub(super) struct State {
     is_late: bool,
     /// Windows that ended later than they should have.
     pub(super) n_late: u64,
+    /// Windows that ended before their time.
+    pub(super) n_early: u64,
     looked: Instant,
     /// What had been spent when it looked last.
     spent: Spent,
@@ -132,6 +134,7 @@ impl State {
             ends_early: false,
             is_late: false,
             n_late: 0,
+            n_early: 0,
             looked: Instant::now(),
             spent: spent(&Tally::default()),
             is_killed: false,
@@ -234,6 +237,7 @@ impl Engine {
         let windows = self.streams.cut();
         self.assembler.input().give(windows);
         self.state.is_late = false;
+        self.state.n_early += u64::from(self.state.ends_early);
         self.state.ends_early = false;
         self.state.window_began = Instant::now();
         self.shared.n_cut.store(asked, Ordering::Release);

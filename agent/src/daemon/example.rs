@@ -30,7 +30,7 @@ pub(super) fn figures() -> Figures {
         samples: [("cpu", 9_000), ("faults", 1_000)].map(|(event, n)| (event.to_owned(), n)).into(),
         stacks: BTreeMap::from([("complete", 9_900), ("chain_broken", 100)]),
         tables: TableFigures { bytes: 40 << 20, limit_bytes: 64 << 20, evicted: 2 },
-        windows: WindowFigures { made: 90, late: 1, profiles: 180 },
+        windows: WindowFigures { made: 90, late: 1, early: 0, profiles: 180 },
         symbols: CacheUse { hits: 50_000, misses: 400 },
         programs: [("brazier_cpu".to_owned(), Cost { run_time: Duration::from_millis(90), n_runs: 9_000 })]
             .into(),

@@ -74,8 +74,10 @@ pub struct TableFigures {
 pub struct WindowFigures {
     /// Windows that ended, and whose samples were taken over.
     pub made: u64,
-    /// Those that ended later than they should have, by more than a tenth of their length.
+    /// Those that ended later than they should have, as earlier ones had not been named yet.
     pub late: u64,
+    /// Those that ended before their time, for want of memory.
+    pub early: u64,
     /// Profiles that were handed to the spool.
     pub profiles: u64,
 }

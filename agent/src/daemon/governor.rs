@@ -81,8 +81,6 @@ pub enum StepReason {
         /// What it may have.
         limit_bytes: u64,
     },
-    /// Another rate, or another budget, is configured.
-    Configured,
 }
 
 impl fmt::Display for StepReason {
@@ -100,7 +98,6 @@ impl fmt::Display for StepReason {
             Self::ShortOfMemory { rss_bytes, limit_bytes } => {
                 write!(f, "{rss_bytes} bytes are resident, and the limit is {limit_bytes}")
             }
-            Self::Configured => f.write_str("the configuration changed"),
         }
     }
 }
@@ -177,17 +174,6 @@ impl Governor {
     #[must_use]
     pub fn lasting_rest_percent(&self) -> f64 {
         self.rest.lasting_percent().unwrap_or_default()
-    }
-
-    /// Another configuration holds.
-    pub fn configure(&mut self, configured_hz: u64, budget_percent: f64) -> Option<Step> {
-        if (configured_hz.max(FLOOR_HZ), budget_percent) == (self.configured_hz, self.budget_percent) {
-            return None;
-        }
-        let from_hz = self.rate_hz();
-        *self = Self { rest: std::mem::take(&mut self.rest), ..Self::new(configured_hz, budget_percent) };
-        let to_hz = self.rate_hz();
-        (from_hz != to_hz).then_some(Step { from_hz, to_hz, reason: StepReason::Configured })
     }
 
     /// Takes a reading, once a second or thereabouts; the step that follows from it.

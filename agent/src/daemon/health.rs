@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use exposition::health::{Health, Reason};
 
 use super::figures::{Figures, SessionState, SpoolState, sum};
 use crate::send::figures::{ShipperFigures, SinkState};
@@ -19,40 +19,6 @@ const FEW_SAMPLES: u64 = 100;
 const SPOOL_NEARLY_FULL: f64 = 0.8;
 /// A sink has to fail so many times in a row: one failure is the network.
 const N_FAILURES: u64 = 3;
-
-/// How well it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// All is as it should be.
-    Healthy,
-    /// It does what it can, and something is missing.
-    Degraded,
-    /// It does not do what it is there for.
-    Unhealthy,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// Which it is, for programs.
-    pub code: &'static str,
-    /// What it makes of the whole.
-    pub status: Status,
-    /// What is wrong.
-    pub what: String,
-    /// And what to do.
-    pub to_do: String,
-}
-
-/// All of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// That of the worst reason.
-    pub status: Status,
-    /// The worst first.
-    pub reasons: Vec<Reason>,
-}
 
 /// What was counted by an earlier time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +49,7 @@ pub fn judge(figures: &Figures, before: &Counted, now_ns: u64) -> Health {
     reasons.extend(figures.shipper.iter().flat_map(|shipper| shipper.sinks.iter().flat_map(sink)));
     if let Some(refusal) = &figures.config.last_refusal {
         let path = figures.config.path.display();
-        reasons.push(degraded(
+        reasons.push(Reason::degraded(
             "config_refused",
             format!("the last reload of {path} was refused: {refusal}"),
             format!("correct it (`agent daemon --check --config {path}` tells all), then `agent ctl reload`"),
@@ -91,22 +57,13 @@ pub fn judge(figures: &Figures, before: &Counted, now_ns: u64) -> Health {
     }
     if figures.kill_switch.is_on {
         let path = figures.kill_switch.path.display();
-        reasons.push(degraded(
+        reasons.push(Reason::degraded(
             "kill_switch",
             format!("{path} exists: nothing is attached and nothing is sampled"),
             format!("`rm {path}` to go on"),
         ));
     }
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
-    Health { status: reasons.first().map_or(Status::Healthy, |reason| reason.status), reasons }
-}
-
-fn degraded(code: &'static str, what: String, to_do: impl Into<String>) -> Reason {
-    Reason { code, status: Status::Degraded, what, to_do: to_do.into() }
-}
-
-fn unhealthy(code: &'static str, what: String, to_do: impl Into<String>) -> Reason {
-    Reason { code, status: Status::Unhealthy, what, to_do: to_do.into() }
+    reasons.into()
 }
 
 fn stall(figures: &Figures, now_ns: u64) -> Option<Reason> {
@@ -114,12 +71,12 @@ fn stall(figures: &Figures, now_ns: u64) -> Option<Reason> {
     let old_ns = now_ns.saturating_sub(figures.taken_ns);
     if old_ns > FIGURES_STALE_NS {
         let what = format!("the agent has not looked at itself for {} s", old_ns / 1_000_000_000);
-        return Some(unhealthy("figures_stale", what, TO_DO));
+        return Some(Reason::unhealthy("figures_stale", what, TO_DO));
     }
     let stalled_ns = now_ns.saturating_sub(figures.pumped_ns?);
     (stalled_ns > PUMP_STALLED_NS && !figures.kill_switch.is_on).then(|| {
         let what = format!("nothing was read from the kernel for {} s", stalled_ns / 1_000_000_000);
-        unhealthy("pump_stalled", what, TO_DO)
+        Reason::unhealthy("pump_stalled", what, TO_DO)
     })
 }
 
@@ -132,12 +89,12 @@ fn sessions(figures: &Figures) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if !is_any_attached {
         let what = "no session is attached: nothing is sampled".to_owned();
-        reasons.push(unhealthy("no_session", what, "`agent doctor --daemon` tells what is missing"));
+        reasons.push(Reason::unhealthy("no_session", what, "`agent doctor --daemon` tells what is missing"));
     }
     for session in &figures.sessions {
         if let SessionState::Failed { reason } = &session.state {
             let what = format!("{} is not attached: {reason}", session.event);
-            reasons.push(degraded(
+            reasons.push(Reason::degraded(
                 "session_failed",
                 what,
                 "`agent doctor --daemon` tells what is missing; it is tried again",
@@ -163,7 +120,7 @@ fn losses(figures: &Figures, before: &Counted) -> Option<Reason> {
         lost.iter().filter(|(_, n)| **n > 0).map(|(cause, n)| format!("{cause} {n}")).collect();
     let what =
         format!("{:.1} % of the samples of the last minute were lost ({})", 100.0 * share, causes.join(", "));
-    Some(degraded(
+    Some(Reason::degraded(
         "samples_lost",
         what,
         "lower `events.cpu.frequency`, or give the agent more CPU time (it is read ten times a second)",
@@ -180,7 +137,7 @@ fn budget(figures: &Figures) -> Option<Reason> {
         "the rate is {} samples a second, and {} is configured{why}",
         budget.frequency_hz, budget.configured_hz
     );
-    Some(degraded(
+    Some(Reason::degraded(
         "rate_lowered",
         what,
         "nothing, if that is enough: it rises when there is less to do; else raise `overhead_budget`, or lower \
@@ -191,14 +148,18 @@ fn budget(figures: &Figures) -> Option<Reason> {
 fn spool(state: &SpoolState, shipper: Option<&ShipperFigures>) -> Option<Reason> {
     if let Some(error) = &state.write_error {
         let to_do = "make room on its disk, or have `spool.dir` point to another";
-        return Some(unhealthy("spool_unwritable", format!("profiles cannot be kept: {error}"), to_do));
+        return Some(Reason::unhealthy(
+            "spool_unwritable",
+            format!("profiles cannot be kept: {error}"),
+            to_do,
+        ));
     }
     let bytes = shipper?.spool_bytes;
     let share = bytes as f64 / state.limit_bytes.max(1) as f64;
     (share > SPOOL_NEARLY_FULL).then(|| {
         let what = format!("the spool is {:.0} % full; the oldest profiles go first", 100.0 * share);
         let to_do = "look at the sinks that do not take what waits for them, or raise `spool.max_bytes`";
-        degraded("spool_nearly_full", what, to_do)
+        Reason::degraded("spool_nearly_full", what, to_do)
     })
 }
 
@@ -214,7 +175,7 @@ fn sink(sink: &SinkState) -> Option<Reason> {
     );
     let to_do =
         format!("see to its receiver, or to [sink.{}]; what waits is sent when it answers", sink.name);
-    Some(degraded("sink_failing", what, to_do))
+    Some(Reason::degraded("sink_failing", what, to_do))
 }
 
 #[cfg(test)]

@@ -54,9 +54,13 @@ fn measuring(table: &mut Table<'_>) {
         ["brazier.tables.evicted", "{table}", "Unwind tables that had to make room for others."],
         integer(tables.evicted),
     );
-    let by_state = [("made", windows.made), ("late", windows.late)];
+    let by_state = [("made", windows.made), ("late", windows.late), ("early", windows.early)];
     table.counters(
-        ["brazier.windows", "{window}", "Windows that ended; the late ones are among those made."],
+        [
+            "brazier.windows",
+            "{window}",
+            "Windows that ended; the late and the early ones are among those made.",
+        ],
         "state",
         by_state.iter().map(|(state, n)| (state, n)),
     );

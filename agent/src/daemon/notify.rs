@@ -1,11 +1,8 @@
 //! What a service manager is told (`sd_notify`): nothing where there is none.
 
-use std::{io, time::Duration};
+use std::io;
 
 use sd_notify::NotifyState;
-
-/// How often a watchdog is fed within its time: twice, so that one delay does no harm.
-const FED_PER_TIMEOUT: u32 = 2;
 
 /// Everything is attached.
 ///
@@ -31,26 +28,12 @@ pub fn stopping() -> io::Result<()> {
     sd_notify::notify(&[NotifyState::Stopping])
 }
 
-/// One line for `systemctl status`.
-///
-/// # Errors
-/// If there is a service manager and it cannot be told.
-pub fn status(text: &str) -> io::Result<()> {
-    sd_notify::notify(&[NotifyState::Status(&line(text))])
-}
-
 /// All threads do their work.
 ///
 /// # Errors
 /// If there is a service manager and it cannot be told.
 pub fn alive() -> io::Result<()> {
     sd_notify::notify(&[NotifyState::Watchdog])
-}
-
-/// How long may pass between two calls of [`alive`]; none if nobody waits for them.
-#[must_use]
-pub fn alive_every() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|timeout| timeout / FED_PER_TIMEOUT)
 }
 
 /// A line break would begin another message.

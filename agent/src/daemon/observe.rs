@@ -37,7 +37,11 @@ pub(super) fn figures(
             limit_bytes: config.table_memory_bytes,
             ..TableFigures::default()
         },
-        windows: WindowFigures { late: carried.n_late + state.n_late, ..WindowFigures::default() },
+        windows: WindowFigures {
+            late: carried.n_late + state.n_late,
+            early: carried.n_early + state.n_early,
+            ..WindowFigures::default()
+        },
         rss_bytes: rss_bytes(),
         rss_limit_bytes: config.rss_limit_bytes,
         budget: BudgetFigures {

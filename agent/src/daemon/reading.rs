@@ -48,7 +48,6 @@ impl BudgetFigures {
         let n = match step.reason {
             StepReason::OverBudget { .. } | StepReason::ShortOfMemory { .. } => &mut self.n_lowered,
             StepReason::BelowBudget { .. } => &mut self.n_raised,
-            StepReason::Configured => return,
         };
         *n = n.saturating_add(1);
     }
@@ -87,9 +86,11 @@ mod tests {
     fn steps_for_the_sake_of_the_budget_are_counted() {
         let mut budget = BudgetFigures::default();
         let over = StepReason::OverBudget { used_percent: 2.0, budget_percent: 1.0 };
-        for (to_hz, reason) in [(49, over), (24, over), (99, StepReason::Configured)] {
+        let below = StepReason::BelowBudget { expected_percent: 0.5, budget_percent: 1.0 };
+        let short = StepReason::ShortOfMemory { rss_bytes: 70 << 20, limit_bytes: 64 << 20 };
+        for (to_hz, reason) in [(49, over), (24, short), (49, below)] {
             budget.note(&Step { from_hz: 99, to_hz, reason });
         }
-        assert_eq!((budget.n_lowered, budget.n_raised, budget.frequency_hz), (2, 0, 99), "{budget:?}");
+        assert_eq!((budget.n_lowered, budget.n_raised, budget.frequency_hz), (2, 1, 49), "{budget:?}");
     }
 }

@@ -67,6 +67,7 @@ pub(super) struct Carried {
     pub(super) made: Made,
     pub(super) config: ConfigFigures,
     pub(super) n_late: u64,
+    pub(super) n_early: u64,
     pub(super) n_lowered: u64,
     pub(super) n_raised: u64,
     /// What became of batches.
@@ -234,6 +235,7 @@ impl Running {
         carried.tally = engine.streams.tally();
         let Engine { assembler, state, .. } = engine;
         carried.n_late += state.n_late;
+        carried.n_early += state.n_early;
         carried.n_lowered += state.budget.n_lowered;
         carried.n_raised += state.budget.n_raised;
         carried.made = assembler.finish();

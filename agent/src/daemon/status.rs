@@ -1,11 +1,11 @@
 //! What is attached to what, and why, as JSON.
 
+use exposition::health::Health;
 use serde::Serialize;
 
 use super::{
     board::View,
     figures::{Figures, SessionState},
-    health::Health,
 };
 
 /// More targets are counted and not listed.

@@ -139,19 +139,19 @@ pub fn first_missing_requirement() -> Option<Check> {
 
 /// What is asked; an answer makes a [`Check`] of it.
 #[derive(Clone, Copy)]
-struct Question {
-    group: Group,
-    name: &'static str,
-    needed_for: &'static str,
-    is_required: bool,
+pub(crate) struct Question {
+    pub(crate) group: Group,
+    pub(crate) name: &'static str,
+    pub(crate) needed_for: &'static str,
+    pub(crate) is_required: bool,
 }
 
 impl Question {
-    fn ok(self, found: impl Into<String>) -> Check {
+    pub(crate) fn ok(self, found: impl Into<String>) -> Check {
         self.check(Outcome::Ok { found: found.into() })
     }
 
-    fn missing(self, found: impl Into<String>, remedy: impl Into<String>) -> Check {
+    pub(crate) fn missing(self, found: impl Into<String>, remedy: impl Into<String>) -> Check {
         let is_required = self.is_required;
         self.check(Outcome::Missing { found: found.into(), remedy: remedy.into(), is_required })
     }

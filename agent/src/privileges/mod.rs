@@ -6,7 +6,6 @@ mod plan;
 pub mod proof;
 mod status;
 mod system_calls;
-mod thread;
 
 use std::{
     fmt, io,
@@ -18,7 +17,6 @@ use thiserror::Error;
 
 pub use plan::{NEEDS, Need, Plan, names};
 pub use status::Status;
-pub use thread::{Confined, confine_thread};
 
 /// What is still wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

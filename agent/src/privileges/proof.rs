@@ -5,7 +5,7 @@ mod writes;
 
 use std::{io, path::PathBuf};
 
-use crate::kernel::probe::{Check, Group, Outcome};
+use crate::kernel::probe::{Check, Group, Question};
 
 use super::{NEEDS, Report, Status, View, names};
 
@@ -28,35 +28,14 @@ pub fn checks(report: &Report, writable: &[PathBuf]) -> Vec<Check> {
     checks
 }
 
-/// What is asked; an answer makes a [`Check`] of it.
-#[derive(Clone, Copy)]
-struct Question {
-    name: &'static str,
-    needed_for: &'static str,
-    is_required: bool,
+/// All of these are of the daemon.
+const fn question(name: &'static str, needed_for: &'static str, is_required: bool) -> Question {
+    Question { group: Group::Daemon, name, needed_for, is_required }
 }
 
-const KEPT: Question =
-    Question { name: "capabilities kept", needed_for: "sampling all processes", is_required: true };
-const DROPPED: Question =
-    Question { name: "capabilities dropped", needed_for: "being less than root", is_required: true };
-const NO_NEW_PRIVS: Question =
-    Question { name: "no_new_privs", needed_for: "not getting them back", is_required: true };
-
-impl Question {
-    fn ok(self, found: impl Into<String>) -> Check {
-        self.check(Outcome::Ok { found: found.into() })
-    }
-
-    fn missing(self, found: impl Into<String>, remedy: impl Into<String>) -> Check {
-        let is_required = self.is_required;
-        self.check(Outcome::Missing { found: found.into(), remedy: remedy.into(), is_required })
-    }
-
-    const fn check(self, outcome: Outcome) -> Check {
-        Check { group: Group::Daemon, name: self.name, needed_for: self.needed_for, outcome }
-    }
-}
+const KEPT: Question = question("capabilities kept", "sampling all processes", true);
+const DROPPED: Question = question("capabilities dropped", "being less than root", true);
+const NO_NEW_PRIVS: Question = question("no_new_privs", "not getting them back", true);
 
 fn kept(report: &Report) -> Check {
     let missing: Vec<_> = report.plan.missing.iter().map(|need| need.capability).collect();
@@ -103,11 +82,8 @@ fn no_new_privs(status: &Status) -> Check {
 
 /// Each would fail for another reason, or do nothing, if it were let through.
 fn refused_calls() -> Check {
-    let question = Question {
-        name: "refused system calls",
-        needed_for: "not becoming another program or changing other processes",
-        is_required: true,
-    };
+    let question =
+        question("refused system calls", "not becoming another program or changing other processes", true);
     let mut through = Vec::new();
     let mut refused = Vec::new();
     for (name, number, arguments) in CALLS {
@@ -137,12 +113,12 @@ const CALLS: [(&str, libc::c_long, [libc::c_long; 6]); 6] = [
 ];
 
 fn elsewhere(view: &View) -> Check {
-    let question = Question {
-        name: "writes elsewhere",
-        needed_for: "leaving other files as they are",
+    let question = question(
+        "writes elsewhere",
+        "leaving other files as they are",
         // Where files may be written by anybody, as in /tmp, only a view or a unit keeps us from it.
-        is_required: matches!(view, View::ReadOnly),
-    };
+        matches!(view, View::ReadOnly),
+    );
     match writes::elsewhere() {
         Ok(refused) => question.ok(format!("refused in {}", refused.join(", "))),
         Err(written) => question.missing(format!("possible in {}", written.join(", ")), UNIT),
@@ -150,8 +126,7 @@ fn elsewhere(view: &View) -> Check {
 }
 
 fn settings() -> Check {
-    let question =
-        Question { name: "kernel settings", needed_for: "leaving the kernel as it is", is_required: true };
+    let question = question("kernel settings", "leaving the kernel as it is", true);
     match writes::settings() {
         Ok(refused) => question.ok(format!("cannot be written ({refused})")),
         Err(path) => question.missing(format!("{path} can be opened for writing"), UNIT),
@@ -159,8 +134,7 @@ fn settings() -> Check {
 }
 
 fn inside(dir: &std::path::Path) -> Check {
-    let question =
-        Question { name: "own directory", needed_for: "the spool and what is kept", is_required: true };
+    let question = question("own directory", "the spool and what is kept", true);
     match writes::inside(dir) {
         Ok(()) => question.ok(format!("{} can be written", dir.display())),
         Err(error) => question.missing(
@@ -171,11 +145,7 @@ fn inside(dir: &std::path::Path) -> Check {
 }
 
 fn other_users() -> Check {
-    let question = Question {
-        name: "processes of other users",
-        needed_for: "names and whole stacks of theirs",
-        is_required: false,
-    };
+    let question = question("processes of other users", "names and whole stacks of theirs", false);
     match others::read_one() {
         others::Found::Read(text) => question.ok(text),
         others::Found::None => question.ok("there are none now"),
@@ -188,6 +158,7 @@ mod tests {
     use caps::{Capability, CapsHashSet};
 
     use super::*;
+    use crate::kernel::probe::Outcome;
     use crate::privileges::Plan;
 
     fn report(held: &[Capability]) -> Report {

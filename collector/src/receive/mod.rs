@@ -9,6 +9,7 @@ mod folded;
 mod grpc;
 mod http;
 mod intake;
+mod location;
 mod otlp_metrics;
 mod otlp_profiles;
 mod otlp_tables;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use opentelemetry_proto::tonic::profiles::v1development::{Location, Mapping, ProfilesDictionary};
 
-use super::value;
+use super::{
+    location::{Address, Line},
+    value,
+};
 use crate::{
     limits::MAX_STACK_FRAMES,
     model::{Builder, FrameText, LabelSet, Room},
@@ -128,60 +131,21 @@ impl<'a> Tables<'a> {
             limit: mapping.memory_limit,
             file_offset: mapping.file_offset,
         };
-        if location.lines.is_empty() {
-            let frame = FrameText { address: address.in_file(frame.mapping, false), ..frame };
-            return Ok(vec![builder.frame(&frame)]);
-        }
-        let last = location.lines.len().saturating_sub(1);
-        let lines = location.lines.iter().enumerate().take(MAX_STACK_FRAMES.saturating_add(1));
-        lines
-            .map(|(at, line)| {
-                let (function, file) = match line.function_index {
-                    0 => ("", ""),
-                    index => {
-                        let function = entry(&self.0.function_table, index, "function")?;
-                        let name = match self.string(function.name_strindex)? {
-                            "" => self.string(function.system_name_strindex)?,
-                            name => name,
-                        };
-                        (name, self.string(function.filename_strindex)?)
-                    }
-                };
-                let address = address.in_file(frame.mapping, !function.is_empty());
-                let is_inlined = at < last;
-                Ok(builder.frame(&FrameText {
-                    function,
-                    file,
-                    line: line.line,
-                    address,
-                    is_inlined,
-                    ..frame
-                }))
-            })
-            .collect()
-    }
-}
-
-/// An address, and the mapping that it lies in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Address {
-    pub(super) address: u64,
-    pub(super) start: u64,
-    pub(super) limit: u64,
-    pub(super) file_offset: u64,
-}
-
-impl Address {
-    /// Where in the file, so that it is the same in every process. What has a name and no file has no address: it would
-    /// make another frame of the same function in each process.
-    pub(super) fn in_file(self, mapping: &str, has_name: bool) -> u64 {
-        let is_file = !mapping.is_empty() && !mapping.starts_with('[');
-        let is_within = (self.start..self.limit).contains(&self.address);
-        match (is_file, is_within) {
-            (false, _) if has_name => 0,
-            (true, true) => self.address.saturating_sub(self.start).saturating_add(self.file_offset),
-            _ => self.address,
-        }
+        let lines = location.lines.iter().map(|line| {
+            let (name, file) = match line.function_index {
+                0 => ("", ""),
+                index => {
+                    let function = entry(&self.0.function_table, index, "function")?;
+                    let name = match self.string(function.name_strindex)? {
+                        "" => self.string(function.system_name_strindex)?,
+                        name => name,
+                    };
+                    (name, self.string(function.filename_strindex)?)
+                }
+            };
+            Ok(Line { function: name, file, number: line.line })
+        });
+        address.frames(frame, lines, builder)
     }
 }
 
@@ -191,19 +155,4 @@ fn entry<'a, T>(table: &'a [T], index: i32, what: &str) -> Result<&'a T, Refusal
         let what = format!("there is no {what} {index}: the table has {}", table.len());
         Refusal::new(Reason::IndexOutOfRange, what)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Address;
-
-    #[test]
-    fn an_address_is_that_in_the_file_and_none_where_it_means_nothing() {
-        let address = Address { address: 0x5010, start: 0x5000, limit: 0x6000, file_offset: 0x200 };
-        assert_eq!(address.in_file("/usr/sbin/nginx", true), 0x210);
-        assert_eq!(address.in_file("", true), 0);
-        assert_eq!(address.in_file("[kernel.kallsyms]", true), 0);
-        assert_eq!(address.in_file("", false), 0x5010, "there is nothing else to show");
-        assert_eq!(Address { limit: 0, ..address }.in_file("/a", true), 0x5010);
-    }
 }

@@ -5,7 +5,12 @@ use std::collections::HashMap;
 use prost::Message as _;
 use proto::{log, pprof};
 
-use super::{otlp_tables::Address, unpack, value::Origin, weigh};
+use super::{
+    location::{Address, Line},
+    unpack,
+    value::Origin,
+    weigh,
+};
 use crate::{
     limits::MAX_STACK_FRAMES,
     model::{Builder, FrameText, LabelSet, Room},
@@ -167,30 +172,16 @@ impl<'a> Converter<'a> {
             limit: mapping.memory_limit,
             file_offset: mapping.file_offset,
         };
-        if location.line.is_empty() {
-            let frame = FrameText { address: address.in_file(frame.mapping, false), ..frame };
-            return Ok(vec![builder.frame(&frame)]);
-        }
-        let last = location.line.len().saturating_sub(1);
-        let lines = location.line.iter().enumerate().take(MAX_STACK_FRAMES.saturating_add(1));
-        lines
-            .map(|(at, line)| {
-                let function = self.functions.get(&line.function_id);
-                let function = function.ok_or_else(|| missing("function", line.function_id))?;
-                let name = match self.text(function.name)? {
-                    "" => self.text(function.system_name)?,
-                    name => name,
-                };
-                Ok(builder.frame(&FrameText {
-                    function: name,
-                    file: self.text(function.filename)?,
-                    line: line.line,
-                    address: address.in_file(frame.mapping, !name.is_empty()),
-                    is_inlined: at < last,
-                    ..frame
-                }))
-            })
-            .collect()
+        let lines = location.line.iter().map(|line| {
+            let function = self.functions.get(&line.function_id);
+            let function = function.ok_or_else(|| missing("function", line.function_id))?;
+            let name = match self.text(function.name)? {
+                "" => self.text(function.system_name)?,
+                name => name,
+            };
+            Ok(Line { function: name, file: self.text(function.filename)?, number: line.line })
+        });
+        address.frames(frame, lines, builder)
     }
 
     fn labels(&mut self, labels: &'a [pprof::Label], builder: &mut Builder<'_>) -> Result<u32, Refusal> {

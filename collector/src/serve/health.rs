@@ -1,6 +1,6 @@
 //! Whether the collector does what it is there for. Pure.
 
-use serde::Serialize;
+use exposition::health::{Health, Reason};
 
 use super::figures::StoreState;
 
@@ -8,40 +8,6 @@ use super::figures::StoreState;
 const LOG_NEARLY_FULL: f64 = 0.8;
 /// The store has to fail so many times in a row: one failure is the network.
 const N_FAILURES: u64 = 3;
-
-/// How well it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// All is as it should be.
-    Healthy,
-    /// It does what it can, and something is missing.
-    Degraded,
-    /// It does not do what it is there for.
-    Unhealthy,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// Which it is, for programs.
-    pub code: &'static str,
-    /// What it makes of the whole.
-    pub status: Status,
-    /// What is wrong.
-    pub what: String,
-    /// And what to do.
-    pub to_do: &'static str,
-}
-
-/// All of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// That of the worst reason.
-    pub status: Status,
-    /// The worst first.
-    pub reasons: Vec<Reason>,
-}
 
 /// What it is judged by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,59 +32,54 @@ pub fn judge(view: &View) -> Health {
     let mut reasons = Vec::new();
     let share = view.waiting_bytes as f64 / view.max_log_bytes.max(1) as f64;
     if share >= 1.0 {
-        reasons.push(Reason {
-            code: "log_full",
-            status: Status::Unhealthy,
-            what: "the log is full: nothing is taken".to_owned(),
-            to_do: "see to the store, or raise log.max_bytes",
-        });
+        reasons.push(Reason::unhealthy(
+            "log_full",
+            "the log is full: nothing is taken".to_owned(),
+            "see to the store, or raise log.max_bytes",
+        ));
     } else if share > LOG_NEARLY_FULL {
-        reasons.push(Reason {
-            code: "log_nearly_full",
-            status: Status::Degraded,
-            what: format!("the log is {:.0} % full; beyond, nothing is taken", 100.0 * share),
-            to_do: "see to the store, or raise log.max_bytes",
-        });
+        reasons.push(Reason::degraded(
+            "log_nearly_full",
+            format!("the log is {:.0} % full; beyond, nothing is taken", 100.0 * share),
+            "see to the store, or raise log.max_bytes",
+        ));
     }
     if view.store.failing >= N_FAILURES {
         let why = view.store.last_error.as_deref().unwrap_or("no reason is known");
-        reasons.push(Reason {
-            code: "store_failing",
-            status: Status::Degraded,
-            what: format!("the store has failed {} times in a row: {why}", view.store.failing),
-            to_do: "see to the store; what waits is in the log, and is brought there when it answers",
-        });
+        reasons.push(Reason::degraded(
+            "store_failing",
+            format!("the store has failed {} times in a row: {why}", view.store.failing),
+            "see to the store; what waits is in the log, and is brought there when it answers",
+        ));
     }
     if view.n_log_failures > 0 {
-        reasons.push(Reason {
-            code: "log_failed",
-            status: Status::Degraded,
-            what: format!("the log could not be written {} times since the start", view.n_log_failures),
-            to_do: "see to the disk of the log",
-        });
+        reasons.push(Reason::degraded(
+            "log_failed",
+            format!("the log could not be written {} times since the start", view.n_log_failures),
+            "see to the disk of the log",
+        ));
     }
     if view.n_damaged > 0 {
-        reasons.push(Reason {
-            code: "log_damaged",
-            status: Status::Degraded,
-            what: format!("{} records of the log are not as they were written", view.n_damaged),
-            to_do: "see to the disk; the segments are in wal/ as *.damaged, all else in them is in the store",
-        });
+        reasons.push(Reason::degraded(
+            "log_damaged",
+            format!("{} records of the log are not as they were written", view.n_damaged),
+            "see to the disk; the segments are in wal/ as *.damaged, all else in them is in the store",
+        ));
     }
     if view.n_files_damaged > 0 {
-        reasons.push(Reason {
-            code: "file_damaged",
-            status: Status::Degraded,
-            what: format!("{} files of the store cannot be read", view.n_files_damaged),
-            to_do: "see to the store; they are below damaged/ there",
-        });
+        reasons.push(Reason::degraded(
+            "file_damaged",
+            format!("{} files of the store cannot be read", view.n_files_damaged),
+            "see to the store; they are below damaged/ there",
+        ));
     }
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
-    Health { status: reasons.first().map_or(Status::Healthy, |reason| reason.status), reasons }
+    reasons.into()
 }
 
 #[cfg(test)]
 mod tests {
+    use exposition::health::Status;
+
     use super::*;
 
     #[test]

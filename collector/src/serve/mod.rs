@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use figures::{FlushFigures, StoreState};
 pub use flusher::Flusher;
-pub use health::{Health, Reason, Status, judge};
+pub use health::judge;
 pub use listener::{ListenError, Listener};
 pub use tls::TlsError;
 

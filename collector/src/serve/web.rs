@@ -60,10 +60,8 @@ pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> A
         "/" => text_answer(StatusCode::OK, INDEX),
         "/health" => {
             let health = health::judge(&known.view());
-            let status = match health.status {
-                health::Status::Healthy | health::Status::Degraded => StatusCode::OK,
-                health::Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
-            };
+            let status =
+                StatusCode::from_u16(health.status.http_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             match serde_json::to_string_pretty(&health) {
                 Ok(body) => typed(text_answer(status, body + "\n"), JSON),
                 Err(_) => text_answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as JSON\n"),

@@ -1,6 +1,8 @@
 //! What is said of figures that are as they should be, and of others.
 
-use super::{Counted, Health, Status, judge};
+use exposition::health::{Health, Status};
+
+use super::{Counted, judge};
 use crate::{
     daemon::{
         example::{NOW_NS, figures},

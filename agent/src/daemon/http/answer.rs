@@ -15,7 +15,6 @@ use crate::{
     clock,
     daemon::{
         board::{Board, View},
-        health,
         metrics::metrics,
         status::Status,
     },
@@ -62,10 +61,8 @@ pub(super) fn answer<B>(request: &Request<B>, board: &Board, is_loopback: bool) 
     match request.uri().path() {
         "/metrics" => of_metrics(&view),
         "/health" => {
-            let status = match view.health.status {
-                health::Status::Healthy | health::Status::Degraded => StatusCode::OK,
-                health::Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
-            };
+            let status = StatusCode::from_u16(view.health.status.http_code())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             json(status, &view.health)
         }
         _ => json(StatusCode::OK, &Status::from(&view)),
