@@ -117,11 +117,7 @@ impl Counted {
 /// Samples counted so far.
 #[derive(Debug, Default)]
 pub struct Aggregate {
-    raw_user: Arrived<RawStack>,
-    raw_kernel: Arrived<KernelStack>,
-    resolved_kernel: HashMap<u64, StackIndex>,
-    /// Stacks without absolute frames are the same whatever the image, and stand under `None`.
-    resolved: HashMap<(u64, Option<ImageId>), StackIndex>,
+    arrived: Arrived,
     user_stacks: Interned<UserStack>,
     /// When each of them was last sampled.
     last_sampled_ns: Vec<u64>,
@@ -133,6 +129,8 @@ pub struct Aggregate {
     over_time: Option<Timeline<Key, Event>>,
     n_samples: u64,
     n_stacks_missing: u64,
+    /// Stacks that the last part needed that was [cut](Self::cut).
+    n_stacks_cut: usize,
 }
 
 /// How the user half of a sample was walked.
@@ -156,7 +154,7 @@ pub struct Added {
 impl Aggregate {
     /// Takes in a user stack.
     pub fn add_user_stack(&mut self, stack: RawStack) {
-        self.raw_user.insert(stack.id, stack);
+        self.arrived.insert_user(stack);
     }
 
     /// Takes in a kernel stack.
@@ -164,7 +162,8 @@ impl Aggregate {
         let RawStack { id, fault, words: mut addresses, .. } = stack;
         // As in a user stack: a return address names the instruction after the call.
         addresses.iter_mut().skip(1).for_each(|address| *address = address.saturating_sub(1));
-        self.raw_kernel.insert(id, KernelStack { addresses, fault });
+        let index = self.kernel_stacks.intern(KernelStack { addresses, fault });
+        self.arrived.insert_kernel(id, index);
     }
 
     /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment.
@@ -177,19 +176,15 @@ impl Aggregate {
         files: &Files,
     ) -> Added {
         let id = |id| id & !UNREPEATED_STACK;
-        let user = self.user_stack(id(sample.user_stack), image_id, mappings, files);
-        let kernel = self.kernel_stack(id(sample.kernel_stack));
+        let resolve = |raw: &RawStack| resolve(raw, mappings, files);
+        let user = self.arrived.user(id(sample.user_stack), image_id, &mut self.user_stacks, resolve);
+        let kernel = self.arrived.kernel(id(sample.kernel_stack), &mut self.kernel_stacks);
         // What no other sample will ask for is not kept: a full table must not make ours grow.
         if sample.user_stack & UNREPEATED_STACK != 0 {
-            let id = id(sample.user_stack);
-            self.raw_user.remove(id);
-            self.resolved.remove(&(id, None));
-            self.resolved.remove(&(id, Some(image_id)));
+            self.arrived.remove_user(id(sample.user_stack), image_id);
         }
         if sample.kernel_stack & UNREPEATED_STACK != 0 {
-            let id = id(sample.kernel_stack);
-            self.raw_kernel.remove(id);
-            self.resolved_kernel.remove(&id);
+            self.arrived.remove_kernel(id(sample.kernel_stack));
         }
         let is_missing = |id, found: Option<StackIndex>| id != NO_STACK && found.is_none();
         if is_missing(sample.user_stack, user) || is_missing(sample.kernel_stack, kernel) {
@@ -266,35 +261,6 @@ impl Aggregate {
     pub fn n_stacks_missing(&self) -> u64 {
         self.n_stacks_missing
     }
-
-    fn kernel_stack(&mut self, id: u64) -> Option<StackIndex> {
-        if let Some(index) = self.resolved_kernel.get(&id) {
-            return Some(*index);
-        }
-        let index = self.kernel_stacks.intern(self.raw_kernel.get(id)?.clone());
-        self.resolved_kernel.insert(id, index);
-        Some(index)
-    }
-
-    fn user_stack(
-        &mut self,
-        id: u64,
-        image_id: ImageId,
-        mappings: &Mappings,
-        files: &Files,
-    ) -> Option<StackIndex> {
-        if let Some(index) =
-            self.resolved.get(&(id, None)).or_else(|| self.resolved.get(&(id, Some(image_id))))
-        {
-            return Some(*index);
-        }
-        let raw = self.raw_user.get(id)?;
-        let is_portable =
-            raw.words.iter().all(|word| matches!(PackedFrame(*word).unpack(), Frame::File { .. }));
-        let index = self.user_stacks.intern(resolve(raw, mappings, files));
-        self.resolved.insert((id, (!is_portable).then_some(image_id)), index);
-        Some(index)
-    }
 }
 
 /// Gives every frame its file. A return address outside all mappings ends the stack, as it would have in the
@@ -353,6 +319,10 @@ impl<T: Eq + std::hash::Hash> Interned<T> {
             Some(index) => *index,
             None => self.push(Arc::clone(value)),
         }
+    }
+
+    fn get(&self, index: StackIndex) -> Option<Arc<T>> {
+        self.values.get(index as usize).cloned()
     }
 
     fn push(&mut self, value: Arc<T>) -> StackIndex {

@@ -12,7 +12,7 @@ use crate::process::ImageId;
 /// Few have something in every slice: usually some hundred bytes each, 3 KiB at most.
 const MAX_ROWS: usize = 16_384;
 /// Distinct stacks, some hundred bytes each. Above it, those that no row needs are forgotten.
-pub(super) const MAX_STACKS: usize = 16_384;
+const MAX_STACKS: usize = 16_384;
 
 /// What was counted of a key within a stretch of time, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,7 @@ impl Aggregate {
         });
         // A stack is one and the same in all processes that share its files.
         rows.fold(n_rows, |key| (key.event, key.user), |key| key.event);
+        self.arrived.forget(&self.user_stacks, &self.kernel_stacks);
         let mut before =
             std::mem::take(&mut self.user_stacks).values.into_iter().map(Some).collect::<Vec<_>>();
         let last_sampled_ns = std::mem::take(&mut self.last_sampled_ns);
@@ -82,8 +83,6 @@ impl Aggregate {
         }
         rows.rekey(|key| Key { user: key.user.and_then(|old| new_index.get(&old).copied()), ..*key });
         self.user_stacks = kept;
-        self.resolved.clear();
-        self.raw_user.forget();
     }
 
     /// Images that something was counted of and that are not folded.

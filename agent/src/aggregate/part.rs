@@ -1,6 +1,11 @@
 //! Parts of what was counted, with the stacks that they need and no others; and a count that begins anew.
 
-use super::{Aggregate, Key, over_time::MAX_STACKS};
+use super::{Aggregate, Key};
+
+/// Distinct stacks that are kept in any case, user and kernel; some hundred bytes each.
+const FEW_STACKS: usize = 2048;
+/// Above them, as many are kept for each that a window needed.
+const KEPT_PER_SAMPLED: usize = 4;
 
 impl Aggregate {
     /// What was counted of some keys.
@@ -29,34 +34,35 @@ impl Aggregate {
     #[must_use]
     pub fn cut(&mut self) -> Self {
         let part = self.part(|_| true);
+        self.n_stacks_cut = part.user_stacks.values.len() + part.kernel_stacks.values.len();
+        self.arrived.note_cut();
         self.counted.clear();
+        self.counted.shrink_to(2 * part.counted.len());
         part
     }
 
-    /// Whether it is time to [forget](Self::forget_stacks) what has not been sampled of late.
+    /// Whether it is time to [forget](Self::forget_stacks) stacks: many more are kept than are sampled. Each that is
+    /// sampled again crosses once more, so that it is not done for less.
     #[must_use]
     pub fn has_many_stacks(&self) -> bool {
-        let kept = self.user_stacks.values.len().max(self.kernel_stacks.values.len());
-        kept.max(self.raw_user.len()).max(self.raw_kernel.len()) >= MAX_STACKS
+        let kept = self.user_stacks.values.len() + self.kernel_stacks.values.len();
+        kept.max(self.arrived.len()) > FEW_STACKS.max(KEPT_PER_SAMPLED * self.n_stacks_cut)
     }
 
     /// Forgets all stacks, right after a [cut](Self::cut). The kernel side must have been told to send them again.
     pub fn forget_stacks(&mut self) {
         debug_assert!(self.counted.is_empty(), "{} counted keys refer to stacks", self.counted.len());
         self.last_uses_ns = self.last_uses_ns();
+        self.arrived.forget(&self.user_stacks, &self.kernel_stacks);
         self.user_stacks = Default::default();
         self.kernel_stacks = Default::default();
         self.last_sampled_ns.clear();
-        self.resolved.clear();
-        self.resolved_kernel.clear();
-        self.raw_user.forget();
-        self.raw_kernel.forget();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Aggregate, MAX_STACKS};
+    use super::{Aggregate, FEW_STACKS};
     use crate::aggregate::tests::{add_at, processes, stack};
     use abi::frame::PackedFrame;
 
@@ -91,22 +97,40 @@ mod tests {
     #[test]
     fn stacks_that_are_forgotten_come_again_and_those_on_their_way_are_known() {
         let (mut aggregate, processes) = (Aggregate::default(), processes());
-        for id in 0..MAX_STACKS as u64 {
+        for id in 0..=FEW_STACKS as u64 {
             aggregate.add_user_stack(stack(id + 1, &[PackedFrame::file(1, 0x400 + id)]));
         }
         add_at(&mut aggregate, &processes, 1, 1, 9);
-        assert!(aggregate.has_many_stacks());
         let _ = aggregate.cut();
+        assert!(aggregate.has_many_stacks());
         let file = processes.files().by_number(1).expect("the file");
         aggregate.forget_stacks();
         assert_eq!(aggregate.last_uses_ns().get(&file), Some(&9));
-        // One that was under way, of a stack that was not asked for before.
+        // Two that were under way: of a stack that was asked for before, and of one that was not.
+        add_at(&mut aggregate, &processes, 1, 1, 10);
         add_at(&mut aggregate, &processes, 1, 2, 10);
-        aggregate.add_user_stack(stack(1 << 20, &[PackedFrame::file(1, 0x400)]));
+        aggregate.add_user_stack(stack(1 << 20, &[PackedFrame::file(1, 0x300)]));
         add_at(&mut aggregate, &processes, 1, 1 << 20, 10);
         assert!(!aggregate.has_many_stacks());
         let window = aggregate.cut();
-        assert_eq!((n_samples(&window), window.user_stacks().len()), (2, 2));
+        assert_eq!((n_samples(&window), window.user_stacks().len()), (3, 3));
         assert_eq!(aggregate.n_stacks_missing(), 0);
+        // After another window nothing is on its way.
+        let _ = aggregate.cut();
+        add_at(&mut aggregate, &processes, 1, 3, 10);
+        assert_eq!(aggregate.n_stacks_missing(), 1);
+    }
+
+    #[test]
+    fn stacks_of_which_each_window_needs_many_are_kept() {
+        let (mut aggregate, processes) = (Aggregate::default(), processes());
+        for id in 1..=4 * FEW_STACKS as u64 {
+            aggregate.add_user_stack(stack(id, &[PackedFrame::file(1, 0x400 + id)]));
+            add_at(&mut aggregate, &processes, 1, id, 9);
+        }
+        let _ = aggregate.cut();
+        assert!(!aggregate.has_many_stacks());
+        let _ = aggregate.cut();
+        assert!(aggregate.has_many_stacks());
     }
 }

@@ -33,7 +33,7 @@ const MAX_WAITING: usize = 4;
 /// Profiles of one event in one window. What is beyond, the groups with the fewest samples, goes into one profile.
 const MAX_GROUPS: usize = 256;
 /// Names that are remembered, in each of two generations: some 100 bytes each.
-const N_REMEMBERED: usize = 32_768;
+const N_REMEMBERED: usize = 16_384;
 /// How long names are believed: a kernel module that is loaded has its names after this time.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 /// The name of what belongs to nobody.

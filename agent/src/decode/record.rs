@@ -2,6 +2,7 @@
 
 use abi::{
     fault::Fault,
+    frame::{Frame, PackedFrame},
     sample::{
         CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK,
         STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
@@ -46,6 +47,14 @@ pub struct RawStack {
     pub has_frame_pointer_steps: bool,
     /// Its frames.
     pub words: Vec<u64>,
+}
+
+impl RawStack {
+    /// Whether it means the same in every process: all frames are in files.
+    #[must_use]
+    pub fn is_portable(&self) -> bool {
+        self.words.iter().all(|word| matches!(PackedFrame(*word).unpack(), Frame::File { .. }))
+    }
 }
 
 /// Why a record could not be read: the object and the agent do not belong together.

@@ -9,9 +9,6 @@ use crate::object::{FileIdentity, ObjectFile};
 const MAX_FILES: usize = 16;
 /// Most memory for the copies of their tables, in bytes. The one in use always stays.
 const MAX_KEPT_BYTES: u64 = 512 * 1024 * 1024;
-/// The same where names are remembered: few of a file are asked for again, and nobody waits for them. With no exception:
-/// the tables of a large file go as soon as its frames have names.
-const MAX_KEPT_BYTES_BESIDE_NAMES: u64 = 4 * 1024 * 1024;
 
 /// Least recently used first.
 #[derive(Debug)]
@@ -43,7 +40,9 @@ impl FileCache {
         let position = self.entries.iter().position(|(identity, _)| *identity == object.identity);
         let entry = match position {
             Some(position) => self.entries.remove(position),
-            None => (object.identity, FileSymbols::read(object, self.options, &mut self.checks)),
+            None => {
+                (object.identity, FileSymbols::read(object, file_offsets, self.options, &mut self.checks))
+            }
         };
         let (symbols, frames) = match entry.1 {
             Ok(mut symbols) => match self.frames_of(&mut symbols, object, file_offsets) {
@@ -52,8 +51,11 @@ impl FileCache {
             },
             Err(reason) => (Err(reason), all_missing(file_offsets.len(), reason)),
         };
-        self.entries.push((entry.0, symbols));
-        self.shrink();
+        // Where names are remembered, there are only those that were asked for.
+        if self.options.n_remembered == 0 {
+            self.entries.push((entry.0, symbols));
+            self.shrink();
+        }
         frames
     }
 
@@ -76,17 +78,8 @@ impl FileCache {
         symbols.frames(object, file_offsets)
     }
 
-    pub(super) fn close(&mut self) {
-        self.entries.clear();
-    }
-
     fn shrink(&mut self) {
-        let (max_bytes, n_at_least) = match self.options.n_remembered {
-            0 => (MAX_KEPT_BYTES, 1),
-            _ => (MAX_KEPT_BYTES_BESIDE_NAMES, 0),
-        };
-        while self.entries.len() > n_at_least
-            && (self.entries.len() > MAX_FILES || self.kept_bytes() > max_bytes)
+        while self.entries.len() > 1 && (self.entries.len() > MAX_FILES || self.kept_bytes() > MAX_KEPT_BYTES)
         {
             drop(self.entries.remove(0));
         }
@@ -100,22 +93,37 @@ impl FileCache {
 
 #[cfg(test)]
 mod tests {
-    use super::{FileCache, MAX_KEPT_BYTES_BESIDE_NAMES, Options};
+    use super::{FileCache, Options, Resolved};
     use crate::object::ObjectFile;
 
     #[test]
-    fn tables_of_a_large_file_are_kept_only_where_its_names_are_not() {
+    fn tables_of_a_file_are_kept_only_where_its_names_are_not() {
         let own = ObjectFile::open(&std::env::current_exe().unwrap()).unwrap();
         for (n_remembered, is_kept) in [(0, true), (100, false)] {
             let mut files = FileCache::new(Options { n_remembered, ..Options::default() }, None);
             let frames = files.frames(&own, &[0]);
             assert_eq!(frames.len(), 1);
             let kept_bytes = files.kept_bytes();
-            assert_eq!(
-                kept_bytes > MAX_KEPT_BYTES_BESIDE_NAMES,
-                is_kept,
-                "{n_remembered}: {kept_bytes} bytes"
-            );
+            assert_eq!(kept_bytes > 0, is_kept, "{n_remembered}: {kept_bytes} bytes");
         }
+    }
+
+    #[test]
+    fn what_is_selected_of_a_table_names_as_the_whole_table_does() {
+        let own = ObjectFile::open(&std::env::current_exe().unwrap()).unwrap();
+        let n_bytes = own.file.metadata().unwrap().len();
+        // Some of them in code, in data, in nothing.
+        let offsets: Vec<u64> = (0..5000).map(|n| n * (n_bytes / 5000) + n % 7).collect();
+        let [whole, selected] = [0, 100_000].map(|n_remembered| {
+            FileCache::new(Options { n_remembered, ..Options::default() }, None).frames(&own, &offsets)
+        });
+        let is_named = |it: &Resolved| matches!(it, Resolved::Symbols(_));
+        let n_named = whole.iter().filter(|it| is_named(it)).count();
+        assert!(n_named > 500, "{n_named} named");
+        let pairs = || whole.iter().zip(&selected);
+        assert!(pairs().all(|(whole, selected)| is_named(whole) == is_named(selected)));
+        // Of aliases of one size it is left open which one is shown.
+        let different: Vec<_> = pairs().filter(|(whole, selected)| whole != selected).collect();
+        assert!(different.len() * 50 < n_named, "{different:?}");
     }
 }

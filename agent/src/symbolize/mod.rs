@@ -13,6 +13,7 @@ mod mini_debug;
 mod names;
 mod perf_map;
 mod remembered;
+mod selected;
 mod snapshot;
 pub(crate) mod stripped;
 mod user;
@@ -182,9 +183,8 @@ impl Symbolizer {
         self.remembered.learn(file.identity, file_offsets, |asked| files.frames(file, asked));
     }
 
-    /// Lets go of tables of files and of symbol maps; names that are remembered stay.
+    /// Lets go of symbol maps; names that are remembered stay.
     pub fn rest(&mut self) {
-        self.files.close();
         self.perf_maps = PerfMapCache::default();
     }
 

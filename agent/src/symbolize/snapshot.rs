@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use ::object::elf;
 use flate2::bufread::ZlibDecoder;
 
+use super::selected::Selection;
 use crate::object::elf::Section;
 use crate::object::{Elf, ReadError, memory_file, read_bytes};
 
@@ -28,7 +29,8 @@ const HEADER_BYTES: u64 = 64;
 const ALIGNMENT_BYTES: u64 = 16;
 const COMPRESSION_HEADER_BYTES: usize = 24;
 
-const SYMBOL_SECTIONS: [&str; 4] = [".symtab", ".strtab", ".dynsym", ".dynstr"];
+/// Symbol tables, each with its names.
+const SYMBOL_SECTIONS: [[&str; 2]; 2] = [[".symtab", ".strtab"], [".dynsym", ".dynstr"]];
 const DEBUG_SECTIONS: [&str; 13] = [
     ".debug_abbrev",
     ".debug_addr",
@@ -89,24 +91,33 @@ struct Copy {
     size_bytes: u64,
 }
 
-/// Copies what names functions, and debug information too if it is wanted and fits.
-pub(super) fn take(elf: &Elf<'_>, want_debug: bool) -> Result<Snapshot, SnapshotError> {
+/// Copies what names functions, or of that what names some addresses, and debug information too if it is wanted and fits.
+pub(super) fn take(elf: &Elf<'_>, want_debug: bool, only: Option<&[u64]>) -> Result<Snapshot, SnapshotError> {
     let write_error = |source| SnapshotError::Write { source };
     let mut writer =
         Writer { file: memory_file::create(c"symbols").map_err(write_error)?, end: HEADER_BYTES };
     let mut copies = Vec::new();
 
-    let symbols: Vec<_> = find(elf, &SYMBOL_SECTIONS);
+    let symbols: Vec<_> = find(elf, SYMBOL_SECTIONS.as_flattened());
     let symbol_bytes = symbols.iter().fold(0_u64, |sum, (_, section)| sum.saturating_add(section.size_bytes));
     if symbol_bytes > MAX_SYMBOL_BYTES {
         return Err(SnapshotError::TooLarge);
     }
-    for (name, section) in symbols {
-        copies.push(writer.copy(elf.file(), name, section)?);
-    }
-    let has_symbols = copies.iter().any(|copy| {
-        matches!(copy.name, ".symtab" | ".dynsym") && copy.kind != elf::SHT_NOBITS.0 && copy.size_bytes > 0
+    let has_symbols = symbols.iter().any(|(name, section)| {
+        matches!(*name, ".symtab" | ".dynsym") && section.kind != elf::SHT_NOBITS.0 && section.size_bytes > 0
     });
+    match only {
+        None => {
+            for (name, section) in symbols {
+                copies.push(writer.copy(elf.file(), name, section)?);
+            }
+        }
+        Some(addresses) => {
+            for names in SYMBOL_SECTIONS {
+                copies.extend(writer.copy_selected(elf, names, addresses)?.into_iter().flatten());
+            }
+        }
+    }
 
     let mut has_debug = false;
     if want_debug {
@@ -157,6 +168,35 @@ impl Writer {
         }
         self.end = offset.saturating_add(size_bytes);
         Ok(Copy { name, kind: section.kind, offset, size_bytes })
+    }
+
+    /// Of a symbol table and its names those that could name some addresses.
+    fn copy_selected(
+        &mut self,
+        elf: &Elf<'_>,
+        names: [&'static str; 2],
+        addresses: &[u64],
+    ) -> Result<Option<[Copy; 2]>, SnapshotError> {
+        let [Some(table), Some(strings)] = names.map(|name| elf.section(name)) else { return Ok(None) };
+        let read = |section: &Section, name: &str, at: u64, n_bytes| {
+            let offset = section.file_offset.saturating_add(at);
+            read_bytes(elf.file(), offset, n_bytes, STEP_BYTES)
+                .map_err(|source| SnapshotError::Section { name: name.to_owned(), source })
+        };
+        let bytes_of = |section: &Section| match section.kind {
+            kind if kind == elf::SHT_NOBITS.0 => 0,
+            _ => section.size_bytes,
+        };
+        let [table_name, strings_name] = names;
+        let mut selection = Selection::of(addresses);
+        selection.read(bytes_of(table), &mut |at, n_bytes| read(table, table_name, at, n_bytes))?;
+        let (table_bytes, strings_bytes) = selection
+            .into_tables(bytes_of(strings), &mut |at, n_bytes| read(strings, strings_name, at, n_bytes))?;
+        let mut place = |name, section: &Section, bytes: &[u8]| {
+            let (offset, size_bytes) = self.place(bytes).map_err(|source| SnapshotError::Write { source })?;
+            Ok(Copy { name, kind: section.kind, offset, size_bytes })
+        };
+        Ok(Some([place(table_name, table, &table_bytes)?, place(strings_name, strings, &strings_bytes)?]))
     }
 
     /// All debug sections or none: half of them would be an error to the parser.
@@ -269,7 +309,7 @@ mod tests {
     fn the_copy_of_this_executable_has_the_same_symbol_table_and_nothing_that_runs() {
         let own = File::open("/proc/self/exe").expect("own executable");
         let elf = Elf::parse(&own).expect("parses");
-        let snapshot = take(&elf, false).expect("copies");
+        let snapshot = take(&elf, false, None).expect("copies");
         assert!(snapshot.has_symbols && !snapshot.has_debug, "{snapshot:?}");
         let copy = Elf::parse(&snapshot.file).expect("the copy parses");
         for name in [".symtab", ".strtab"] {
@@ -292,7 +332,7 @@ mod tests {
         let elf = Elf::parse(&file).expect("parses");
         let table = elf.section(".symtab").expect("symbols").file_offset;
         file.set_len(table + 100).expect("cuts");
-        let seen = take(&elf, true);
+        let seen = take(&elf, true, None);
         assert!(matches!(seen, Err(SnapshotError::Section { .. })), "{seen:?}");
     }
 }

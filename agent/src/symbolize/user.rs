@@ -23,14 +23,18 @@ pub(super) struct FileSymbols {
     blazesym: Blazesym,
     go: Option<GoTable>,
     inlines: bool,
+    /// Addresses that can be named; none for all.
+    only: Option<Vec<u64>>,
     /// Names are missing that a debug file could have.
     is_stripped: bool,
 }
 
 impl FileSymbols {
-    /// Reads the file's headers and copies its tables, and those of its debug file.
+    /// Reads the file's headers and copies its tables, and those of its debug file; where names are remembered, what of them
+    /// names these instructions, and no others can be asked for.
     pub(super) fn read(
         object: &ObjectFile,
+        file_offsets: &[u64],
         options: Options,
         budget: &mut CheckBudget,
     ) -> Result<Self, Reason> {
@@ -39,7 +43,11 @@ impl FileSymbols {
             ElfError::Malformed { .. } | ElfError::Read { .. } => Reason::FileUnreadable,
         })?;
         let is_stripped = elf.section(".symtab").is_none();
-        let own = snapshot::take(&elf, options.inlines || is_stripped).map_err(|error| match error {
+        let segments = Segments::of(&elf);
+        let only = (options.n_remembered > 0)
+            .then(|| file_offsets.iter().filter_map(|offset| segments.svma_of(*offset)).collect::<Vec<_>>());
+        let own = snapshot::take(&elf, options.inlines || is_stripped, only.as_deref());
+        let own = own.map_err(|error| match error {
             SnapshotError::TooLarge => Reason::SymbolsTooLarge,
             SnapshotError::Section { .. } | SnapshotError::Write { .. } => Reason::FileUnreadable,
         })?;
@@ -54,11 +62,12 @@ impl FileSymbols {
             .set_debug_dirs(None::<[&Path; 0]>)
             .build();
         let mut symbols = Self {
-            segments: Segments::of(&elf),
+            segments,
             snapshots: vec![own],
             blazesym,
             go: GoTable::of(&elf),
             inlines: options.inlines,
+            only,
             is_stripped,
         };
         if is_stripped && let Some(debug) = stripped::find(object, &elf, budget) {
@@ -80,7 +89,7 @@ impl FileSymbols {
     pub(super) fn add(&mut self, stripped: &File) {
         let Ok(elf) = Elf::parse(stripped) else { return };
         let want_debug = self.inlines || elf.section(".symtab").is_none();
-        if let Ok(snapshot) = snapshot::take(&elf, want_debug) {
+        if let Ok(snapshot) = snapshot::take(&elf, want_debug, self.only.as_deref()) {
             self.snapshots.push(snapshot);
         }
         // A table without lines would name a function before anyone is asked for its lines.

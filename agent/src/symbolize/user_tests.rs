@@ -74,7 +74,7 @@ impl Programs {
     }
 
     fn symbols(&self, object: &ObjectFile, inlines: bool) -> FileSymbols {
-        FileSymbols::read(object, Options { inlines, ..Default::default() }, &mut CheckBudget::default())
+        FileSymbols::read(object, &[], Options { inlines, ..Default::default() }, &mut CheckBudget::default())
             .expect("reads")
     }
 
@@ -316,7 +316,7 @@ fn a_stripped_go_program_is_named_from_its_own_table() {
 #[test]
 fn what_cannot_be_named_gives_a_reason() {
     let reason_of = |object: &ObjectFile| {
-        FileSymbols::read(object, Options::default(), &mut CheckBudget::default()).err()
+        FileSymbols::read(object, &[], Options::default(), &mut CheckBudget::default()).err()
     };
     let script = PROGRAMS.folder.path().join("script");
     std::fs::write(&script, "#!/bin/sh\n").expect("writes");
