@@ -89,7 +89,7 @@ impl Capturing {
         }
         let failed = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Failed, super::causes(error));
         let frequency_hz = plan.events.iter().map(|(_, source)| source.frequency_hz()).max().unwrap_or(0);
-        let mut stream = Stream::prepare(plan.options(frequency_hz)).map_err(|error| failed(&error))?;
+        let mut stream = Stream::prepare(plan.options(frequency_hz, None)).map_err(|error| failed(&error))?;
         stream.begin().map_err(|error| failed(&error))?;
         let began = Instant::now();
         let mut told = Instant::now();

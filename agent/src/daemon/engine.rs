@@ -20,6 +20,7 @@ use super::{
     governor::{Governor, Reading, Step},
     memory_guard::{MemoryAction, MemoryGuard},
     reading::Spent,
+    spacing::Spacing,
     streams::Streams,
     tally::{Tally, program},
 };
@@ -101,6 +102,7 @@ pub(super) struct Engine {
     pub(super) streams: Streams,
     pub(super) assembler: Assembler,
     pub(super) governor: Governor,
+    pub(super) spacing: Spacing,
     pub(super) shared: Arc<Shared>,
     pub(super) state: State,
 }
@@ -117,6 +119,8 @@ pub(super) struct State {
     /// Windows that ended before their time.
     pub(super) n_early: u64,
     looked: Instant,
+    /// Samples of growth by then.
+    n_growth_samples: u64,
     /// What had been spent when it looked last.
     spent: Spent,
     pub(super) is_killed: bool,
@@ -136,6 +140,7 @@ impl State {
             n_late: 0,
             n_early: 0,
             looked: Instant::now(),
+            n_growth_samples: 0,
             spent: spent(&Tally::default()),
             is_killed: false,
             try_again: None,
@@ -245,10 +250,12 @@ impl Engine {
 
     /// Looks at what all of it costs.
     fn look(&mut self) -> Option<Ended> {
+        let elapsed = self.state.looked.elapsed();
         self.state.looked = Instant::now();
         if let Err(error) = self.streams.look() {
             warn!("counters of the kernel side cannot be read: {}", super::causes(&error));
         }
+        self.keep_spacing(elapsed);
         self.keep_budget();
         let renewed = self.streams.renew(false, self.governor.rate_hz());
         self.take_renewed(renewed);
@@ -287,6 +294,19 @@ impl Engine {
                 warn!("a session could not begin anew, and is tried again: {}", super::causes(&error));
                 self.state.try_again = Instant::now().checked_add(RETRY_AFTER);
             }
+        }
+    }
+
+    /// Growth is to have no more samples than CPU time has, which the budget governs.
+    fn keep_spacing(&mut self, elapsed: Duration) {
+        let n_samples = self.streams.tally().n_growth_samples;
+        let n_new = n_samples.saturating_sub(self.state.n_growth_samples);
+        self.state.n_growth_samples = n_samples;
+        let allowed = self.governor.rate_hz() as f64 * f64::from(n_cpus());
+        let Some(interval_bytes) = self.spacing.read(elapsed, n_new, allowed) else { return };
+        info!(n_samples = n_new, interval_bytes, "growth of memory is sampled at another distance");
+        if let Err(error) = self.streams.set_growth_interval(interval_bytes) {
+            warn!("growth of memory goes on to be sampled as before: {}", super::causes(&error));
         }
     }
 

@@ -102,6 +102,10 @@ pub struct BudgetFigures {
     pub frequency_hz: u64,
     /// What is configured.
     pub configured_hz: u64,
+    /// Mean distance of two samples of growth, now.
+    pub growth_interval_bytes: u64,
+    /// What is configured.
+    pub configured_growth_interval_bytes: u64,
     /// How often the rate was lowered.
     pub n_lowered: u64,
     /// How often it was raised.

@@ -117,6 +117,14 @@ fn cost(table: &mut Table<'_>) {
         "which",
         rates.map(|(which, hz)| (which, integer(hz))),
     );
+    let distances =
+        [("now", budget.growth_interval_bytes), ("configured", budget.configured_growth_interval_bytes)];
+    table.by(
+        ["brazier.sampling.growth_interval", "By", "Mean distance of two samples of growth of memory."],
+        Kind::Gauge,
+        "which",
+        distances.map(|(which, n_bytes)| (which, integer(n_bytes))),
+    );
     let steps = [("down", budget.n_lowered), ("up", budget.n_raised)];
     table.counters(
         ["brazier.sampling.steps", "{step}", "Changes of the rate for the sake of the budget."],

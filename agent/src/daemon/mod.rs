@@ -26,6 +26,7 @@ mod reading;
 mod reporter;
 mod running;
 pub mod service;
+mod spacing;
 pub mod status;
 mod streams;
 mod tally;

@@ -25,7 +25,7 @@ pub(super) fn figures(
     carried: &Carried,
     start_unix_ns: u64,
 ) -> Figures {
-    let Engine { streams, assembler, governor, state, .. } = engine;
+    let Engine { streams, assembler, governor, spacing, state, .. } = engine;
     let mut targets: Vec<TargetFigures> =
         streams.groups().map(|(labels, pids)| target(labels, pids)).collect();
     targets.sort_by(|a, b| b.n_processes.cmp(&a.n_processes).then_with(|| a.service.cmp(&b.service)));
@@ -49,6 +49,8 @@ pub(super) fn figures(
             used_percent: governor.used_percent(),
             frequency_hz: governor.rate_hz(),
             configured_hz: config.events.cpu_frequency_hz,
+            growth_interval_bytes: spacing.interval_bytes(),
+            configured_growth_interval_bytes: config.events.faults_interval_bytes,
             n_lowered: carried.n_lowered + state.budget.n_lowered,
             n_raised: carried.n_raised + state.budget.n_raised,
             last_step: state.budget.last_step,

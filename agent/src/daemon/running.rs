@@ -24,6 +24,7 @@ use super::{
     notify, observe,
     reporter::{Reporter, ReporterSettings},
     service,
+    spacing::Spacing,
     streams::{Plan, Streams},
     tally::Tally,
 };
@@ -137,14 +138,22 @@ impl Running {
         let mut streams = Streams::new(plans(&config, &selector));
         streams.continue_from(carried.tally.clone());
         let input = assembler.input().clone();
+        let spacing = Spacing::new(config.events.faults_interval_bytes);
         let governor = Governor::new(config.events.cpu_frequency_hz, config.overhead_budget_percent);
         let rules = Rules {
             window: config.window,
             kill_switch: config.kill_switch.clone(),
             rss_limit_bytes: config.rss_limit_bytes,
         };
-        let engine =
-            Engine { rules, streams, assembler, governor, shared: Arc::clone(shared), state: State::new() };
+        let engine = Engine {
+            rules,
+            streams,
+            assembler,
+            governor,
+            spacing,
+            shared: Arc::clone(shared),
+            state: State::new(),
+        };
         let mut running = Self {
             config,
             engine,

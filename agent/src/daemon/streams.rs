@@ -60,13 +60,15 @@ pub(super) struct Streams {
     /// What those have counted that are over.
     ended: Tally,
     began: Instant,
+    /// The distance of samples of growth, where it is not the configured one.
+    growth_interval_bytes: Option<u64>,
 }
 
 impl Streams {
     /// Nothing is recorded yet.
     pub(super) fn new(plans: Vec<Plan>) -> Self {
         let slots = plans.into_iter().map(|plan| Slot { plan, running: None, failure: None }).collect();
-        Self { slots, ended: Tally::default(), began: Instant::now() }
+        Self { slots, ended: Tally::default(), began: Instant::now(), growth_interval_bytes: None }
     }
 
     /// Takes on what earlier streams have counted.
@@ -82,7 +84,7 @@ impl Streams {
         self.began = Instant::now();
         let mut result = Ok(());
         for slot in self.slots.iter_mut().filter(|slot| slot.running.is_none()) {
-            if let Err(error) = slot.start(frequency_hz) {
+            if let Err(error) = slot.start(frequency_hz, self.growth_interval_bytes) {
                 slot.failure = Some(super::causes(&error));
                 result = Err(error);
             }
@@ -119,6 +121,13 @@ impl Streams {
         Ok(windows)
     }
 
+    /// Samples growth of resident memory at another distance from now on.
+    pub(super) fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
+        self.growth_interval_bytes = Some(interval_bytes);
+        let mut running = self.slots.iter_mut().filter_map(|slot| slot.running.as_mut());
+        running.try_for_each(|running| running.stream.set_growth_interval(interval_bytes))
+    }
+
     /// Ends all of them: nothing is left in the kernel. Hands over the rest.
     pub(super) fn end(&mut self) -> Result<Vec<Window>, KernelError> {
         let mut windows = Vec::new();
@@ -138,7 +147,7 @@ impl Streams {
         for slot in &mut self.slots {
             if slot.running.as_ref().is_some_and(|running| all || running.stream.is_worn()) {
                 windows.extend(slot.end(&mut self.ended)?);
-                slot.start(frequency_hz)?;
+                slot.start(frequency_hz, self.growth_interval_bytes)?;
             }
         }
         Ok(windows)
@@ -205,8 +214,8 @@ impl Streams {
 }
 
 impl Slot {
-    fn start(&mut self, frequency_hz: u64) -> Result<(), RunError> {
-        let mut stream = Stream::prepare(self.plan.options(frequency_hz))?;
+    fn start(&mut self, frequency_hz: u64, growth_interval_bytes: Option<u64>) -> Result<(), RunError> {
+        let mut stream = Stream::prepare(self.plan.options(frequency_hz, growth_interval_bytes))?;
         stream.begin()?;
         let since_unix_ns = clock::unix_ns();
         self.running = Some(Running { stream, since_unix_ns, figures: StreamFigures::default() });
@@ -223,10 +232,13 @@ impl Slot {
 }
 
 impl Plan {
-    pub(super) fn options(&self, frequency_hz: u64) -> StreamOptions {
+    pub(super) fn options(&self, frequency_hz: u64, growth_interval_bytes: Option<u64>) -> StreamOptions {
         let chooser = Arc::clone(&self.chooser);
         let source = |source: &Source| match source {
             Source::Cpu { .. } => Source::Cpu { frequency_hz },
+            Source::Resident { interval_bytes } => {
+                Source::Resident { interval_bytes: growth_interval_bytes.unwrap_or(*interval_bytes) }
+            }
             other => *other,
         };
         StreamOptions {

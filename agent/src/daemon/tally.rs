@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Tally {
     /// Samples that were read and counted.
     pub(super) n_samples: u64,
+    /// Samples of resident memory that were read.
+    pub(super) n_growth_samples: u64,
     pub(super) lost: Lost,
     /// By program of the kernel side; none where this kernel keeps no statistics for us.
     pub(super) programs: BTreeMap<String, Cost>,
@@ -23,6 +25,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, figures: &StreamFigures) {
         self.n_samples = self.n_samples.saturating_add(figures.n_samples);
+        self.n_growth_samples = self.n_growth_samples.saturating_add(figures.n_growth_samples);
         self.lost.add(&figures.counters, &figures.losses);
         for (source, cost) in &figures.costs {
             if let Some(cost) = cost {

@@ -47,10 +47,7 @@ impl Source {
     pub fn gives(self, event: Event) -> bool {
         match self {
             Self::Cpu { .. } => event == Event::CPU,
-            Self::Resident { .. } => matches!(
-                event,
-                Event::RESIDENT_ANONYMOUS | Event::RESIDENT_FILE | Event::RESIDENT_SHARED | Event::RELEASED
-            ),
+            Self::Resident { .. } => event.is_of_resident_memory(),
             Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
         }
     }

@@ -24,7 +24,7 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::Config,
+    config::{Config, Controls},
     counter::Counter,
     names,
     unwind::UnwindRule,
@@ -51,7 +51,8 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     gates: Array<MapData, Gate>,
     hits: PerCpuArray<MapData, u64>,
-    switch: Array<MapData, u64>,
+    controls_map: Array<MapData, Controls>,
+    controls: Controls,
     tables: tables::Tables,
     sideband: Sideband,
     sources: Vec<Source>,
@@ -76,7 +77,8 @@ impl Kernel {
     ) -> Result<Self, KernelError> {
         let statistics = cost::enable_statistics();
         let mut intervals_bytes = sources.iter().filter_map(|source| source.interval_bytes());
-        let config = Config { interval_bytes: intervals_bytes.next().unwrap_or(0), ..config };
+        let interval_bytes = intervals_bytes.next();
+        let config = Config { is_in_bytes: interval_bytes.is_some().into(), ..config };
         debug_assert!(intervals_bytes.next().is_none(), "{sources:?}");
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
@@ -87,7 +89,8 @@ impl Kernel {
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
             gates: load::take(&mut ebpf, names::MAP_GATES)?,
             hits: load::take(&mut ebpf, names::MAP_HITS)?,
-            switch: load::take(&mut ebpf, names::MAP_SWITCH)?,
+            controls_map: load::take(&mut ebpf, names::MAP_CONTROLS)?,
+            controls: Controls { is_sampling: 0, interval_bytes: interval_bytes.unwrap_or(0) },
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
             ebpf,
@@ -104,8 +107,25 @@ impl Kernel {
     /// # Errors
     /// If the switch cannot be written.
     pub fn switch_sampling(&mut self, is_on: bool) -> Result<(), KernelError> {
-        let written = self.switch.set(0, u64::from(is_on), 0);
-        written.map_err(|source| KernelError::Map { map: names::MAP_SWITCH, source })
+        self.control(Controls { is_sampling: is_on.into(), ..self.controls })
+    }
+
+    /// Has growth of resident memory sampled at another distance from now on; samples say at which they were taken.
+    ///
+    /// # Errors
+    /// If it cannot be written: then all is as it was.
+    pub fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
+        let of_growth = |source: &&mut Source| matches!(source, Source::Resident { .. });
+        let Some(source) = self.sources.iter_mut().find(of_growth) else { return Ok(()) };
+        *source = Source::Resident { interval_bytes };
+        self.control(Controls { interval_bytes, ..self.controls })
+    }
+
+    fn control(&mut self, controls: Controls) -> Result<(), KernelError> {
+        let written = self.controls_map.set(0, controls, 0);
+        written.map_err(|source| KernelError::Map { map: names::MAP_CONTROLS, source })?;
+        self.controls = controls;
+        Ok(())
     }
 
     /// Attaches what samples; it takes none before [`Self::switch_sampling`]. Gives what samples of each source fall

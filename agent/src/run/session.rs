@@ -62,6 +62,8 @@ pub(super) struct Session {
     max_images: usize,
     /// When what was counted was handed over last.
     cut_ns: u64,
+    /// Samples of resident memory that were read.
+    n_growth_samples: u64,
 }
 
 impl Session {
@@ -102,6 +104,7 @@ impl Session {
             start_unix_ns: 0,
             max_images: usize::MAX,
             cut_ns: 0,
+            n_growth_samples: 0,
         };
 
         let flags = match targets {

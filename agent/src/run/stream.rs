@@ -37,6 +37,8 @@ pub struct StreamOptions {
 pub struct StreamFigures {
     /// Samples counted.
     pub n_samples: u64,
+    /// Samples of resident memory that were read, counted or not.
+    pub n_growth_samples: u64,
     /// Counted by the kernel side.
     pub counters: Vec<(Counter, u64)>,
     /// Counted by the agent.
@@ -110,6 +112,14 @@ impl Stream {
         let window = self.cut();
         self.session.set_frequency(frequency_hz)?;
         Ok(window)
+    }
+
+    /// Samples growth of resident memory at another distance from now on.
+    ///
+    /// # Errors
+    /// If the kernel refuses it: then all is as it was.
+    pub fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
+        self.session.set_growth_interval(interval_bytes)
     }
 
     /// What each source is attached to, in words.

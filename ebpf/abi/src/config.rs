@@ -1,4 +1,4 @@
-//! What the agent decides before loading: a read-only global of the kernel programs.
+//! What the agent decides: before loading, in a read-only global of the kernel programs, and afterwards, in one that it writes.
 
 use crate::limits::COMM_BYTES;
 
@@ -23,12 +23,26 @@ pub struct Config {
     pub scope: u32,
     /// NUL-padded, compared whole.
     pub comm: [u8; COMM_BYTES],
+    /// Something is measured in bytes; [`Controls::interval_bytes`] apart.
+    pub is_in_bytes: u64,
+}
+
+/// The global `CONTROLS`, which the agent writes while the programs run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// 0 if no samples are taken.
+    pub is_sampling: u64,
     /// Mean distance of two samples of an event that is measured in bytes.
     pub interval_bytes: u64,
 }
 
 const _: () = assert!(size_of::<Config>() == 40);
+const _: () = assert!(size_of::<Controls>() == 16);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Config {}
+// SAFETY: repr(C), integers only, no padding (pinned above).
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Controls {}

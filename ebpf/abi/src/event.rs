@@ -23,4 +23,13 @@ impl Event {
     pub const FREED: Self = Self(6);
     /// A request to a pool of the target. Weight: the bytes asked for, before they are scaled.
     pub const POOLED: Self = Self(7);
+
+    /// Whether it is a change of resident memory. `context` is the mean distance of two samples, in bytes, at that moment.
+    #[must_use]
+    pub const fn is_of_resident_memory(self) -> bool {
+        matches!(
+            self,
+            Self::RESIDENT_FILE | Self::RESIDENT_ANONYMOUS | Self::RESIDENT_SHARED | Self::RELEASED
+        )
+    }
 }

@@ -49,8 +49,8 @@ pub const MAP_CACHE: &str = "CACHE";
 /// Room for a stack that is not walked, by slot, per CPU.
 pub const MAP_CAPTURE: &str = "CAPTURE";
 
-/// One word, the only global that is written: whether samples are taken. The loader names the map by its section.
-pub const MAP_SWITCH: &str = ".bss";
+/// [`crate::config::Controls`], the only global that is written. The loader names the map by its section.
+pub const MAP_CONTROLS: &str = ".bss";
 
 /// Read-only global [`crate::config::Config`].
 pub const GLOBAL_CONFIG: &str = "CONFIG";

@@ -18,5 +18,5 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
 
     let kernel_stack = kernel_stack::id(ctx, scratch);
     let user_stack = user_stack::id(&current, 0, scratch);
-    submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack);
+    submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack, 0);
 }

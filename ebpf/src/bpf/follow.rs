@@ -45,7 +45,7 @@ pub(crate) fn fork(ctx: &TracePointContext) {
         {
             set_target(child, &Target { flags: target.flags & !TARGET_EXECUTED, ..*target });
         }
-        Some(_) if clone_flags & CLONE_VM != 0 && config().interval_bytes != 0 => {
+        Some(_) if clone_flags & CLONE_VM != 0 && config().is_in_bytes != 0 => {
             set_target(child, &Target { image_since_ns: 0, flags: TARGET_BORROWS_MEMORY, reserved: 0 });
         }
         _ => {
@@ -95,7 +95,7 @@ pub(crate) fn exec() {
         }
     };
     // Where memory is measured in bytes, that of the new image began with none.
-    let flags = if config.interval_bytes == 0 { flags } else { flags | TARGET_EXECUTED };
+    let flags = if config.is_in_bytes == 0 { flags } else { flags | TARGET_EXECUTED };
     // SAFETY: a helper without arguments.
     let image_since_ns = unsafe { bpf_ktime_get_ns() };
     set_target(tgid, &Target { image_since_ns, flags, reserved: 0 });

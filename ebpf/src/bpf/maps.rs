@@ -2,7 +2,7 @@
 
 use abi::{
     alloc::{Call, Gate, Live, LiveKey, MAX_PROBES, N_GATES, Pending},
-    config::Config,
+    config::{Config, Controls},
     counter::{Counter, N_COUNTERS},
     limits::{
         MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
@@ -31,12 +31,12 @@ use super::{
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], interval_bytes: 0 };
+static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], is_in_bytes: 0 };
 
-/// Whether samples are taken. The agent switches it when everything is attached, and back before it detaches anything:
-/// all that is sampled began and ended in one moment, however long it takes to attach to many processes.
+/// The agent has samples taken when everything is attached, and no more before it detaches anything: all that is sampled
+/// began and ended in one moment, however long it takes to attach to many processes.
 #[unsafe(no_mangle)]
-static mut IS_SAMPLING: u64 = 0;
+static mut CONTROLS: Controls = Controls { is_sampling: 0, interval_bytes: 0 };
 
 #[map]
 pub(super) static RING: RingBuf = RingBuf::with_byte_size(MIN_RING_BYTES, 0);
@@ -117,7 +117,14 @@ pub(super) fn config() -> Config {
 #[inline(always)]
 pub(super) fn is_sampling() -> bool {
     // SAFETY: a word of our own, which only the agent writes.
-    unsafe { core::ptr::read_volatile(&raw const IS_SAMPLING) != 0 }
+    unsafe { core::ptr::read_volatile(&raw const CONTROLS.is_sampling) != 0 }
+}
+
+/// Mean distance of two samples of an event that is measured in bytes.
+#[inline(always)]
+pub(super) fn interval_bytes() -> u64 {
+    // SAFETY: a word of our own, which only the agent writes.
+    unsafe { core::ptr::read_volatile(&raw const CONTROLS.interval_bytes) }
 }
 
 /// Bits of a stack's number below those of its slot.

@@ -7,7 +7,7 @@
 
 use super::{
     due::is_due,
-    maps::{RESIDENT, TARGETS, count, scratch},
+    maps::{RESIDENT, TARGETS, count, interval_bytes, scratch},
     submit,
     swap::swap,
     target, user_stack,
@@ -93,13 +93,14 @@ pub(crate) fn changed(ctx: &TracePointContext) {
     } else {
         (Event::RELEASED, before - now.n_bytes, 1)
     };
-    if !is_due(direction, n_changed) {
+    let interval_bytes = interval_bytes();
+    if !is_due(direction, n_changed, interval_bytes) {
         return;
     }
     count(Counter::Taken);
     let Some(scratch) = scratch(0) else { return };
     let user_stack = user_stack::id(&current, 0, scratch);
-    submit::sample(&current, event, n_changed, user_stack, NO_STACK);
+    submit::sample(&current, event, n_changed, user_stack, NO_STACK, interval_bytes);
 }
 
 /// Notes where a counter stands after a change that is nobody's stack, if it is one of a target's memory.

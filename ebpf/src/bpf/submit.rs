@@ -24,13 +24,20 @@ const FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// Writes one sample of now; without room for one of its stacks, it is lost.
 #[inline(always)]
-pub(super) fn sample(current: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) {
+pub(super) fn sample(
+    current: &Current,
+    event: Event,
+    weight: u64,
+    user_stack: u64,
+    kernel_stack: u64,
+    context: u64,
+) {
     if user_stack == NO_ROOM || kernel_stack == NO_ROOM {
         return count(Counter::RingFull);
     }
     // SAFETY: a helper without arguments.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    if !write(current, &What { event, time_ns, user_stack, kernel_stack, weight, context: 0 }) {
+    if !write(current, &What { event, time_ns, user_stack, kernel_stack, weight, context }) {
         count(Counter::RingFull);
     }
 }

@@ -14,6 +14,7 @@ impl Session {
         if self.world.processes.present_image(pid).is_none() {
             self.world.look_at(pid);
         }
+        self.n_growth_samples += u64::from(sample.event.is_of_resident_memory());
         let estimate = self.estimate(sample);
         let image_id = self.world.processes.image_at(pid, sample.time_ns);
         image_id.into_iter().for_each(|id| self.world.judge(id));
@@ -46,6 +47,9 @@ impl Session {
         let source = self.kernel.sources().iter().find(|source| source.gives(sample.event));
         match source.and_then(|source| source.interval_bytes()) {
             Some(interval_bytes) => {
+                // Of growth, the distance may have changed since.
+                let interval_bytes =
+                    if sample.event.is_of_resident_memory() { sample.context } else { interval_bytes };
                 let estimate = Estimate::of_bytes(sample.weight, interval_bytes);
                 self.probing.as_ref().map_or(estimate, |it| estimate.times(it.weight_at(sample.time_ns)))
             }

@@ -54,6 +54,11 @@ impl Session {
         self.kernel.set_frequency(frequency_hz)
     }
 
+    /// Samples growth of resident memory at another distance.
+    pub(in crate::run) fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
+        self.kernel.set_growth_interval(interval_bytes)
+    }
+
     /// What is sampled, with what it has cost so far.
     pub(in crate::run) fn costs(&self) -> Vec<(Source, Option<crate::kernel::Cost>)> {
         self.kernel.sources().iter().map(|source| (*source, self.kernel.cost_of(*source))).collect()
@@ -86,6 +91,7 @@ impl Session {
         }
         Ok(StreamFigures {
             n_samples: self.aggregate.n_samples(),
+            n_growth_samples: self.n_growth_samples,
             losses: self.losses,
             first_table_error: self.first_table_error.as_ref().map(ToString::to_string),
             first_stacks: self.beginnings.sum(),

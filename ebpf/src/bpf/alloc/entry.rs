@@ -23,7 +23,7 @@ use super::{
     super::{
         due::is_due,
         gate, hits,
-        maps::{NO_SLOT, PENDING, claim, count, release, scratch},
+        maps::{NO_SLOT, PENDING, claim, count, interval_bytes, release, scratch},
         submit, target, user_stack,
     },
     live::{self, NOT_LIVE},
@@ -63,14 +63,14 @@ pub(crate) fn entered(ctx: &ProbeContext) -> bool {
     let n_bytes = if n_asked == 0 { 1 } else { n_asked };
     let follows = cookie & HAS_RETURN != 0;
     let resized_since_ns = if follows && cookie & RESIZES != 0 { live::take(regs.rdi) } else { NOT_LIVE };
-    let is_sampled = n_bytes <= MAX_REQUEST_BYTES && is_due(0, n_bytes) && gate::is_open();
+    let is_sampled = n_bytes <= MAX_REQUEST_BYTES && is_due(0, n_bytes, interval_bytes()) && gate::is_open();
     let user_stack = if is_sampled { stack() } else { NOT_SAMPLED };
     if user_stack == NOT_SAMPLED && resized_since_ns == NOT_LIVE {
         return false;
     }
     if !follows {
         let event = if cookie & IS_POOL != 0 { Event::POOLED } else { Event::ALLOCATED };
-        submit::sample(&target::anyone(), event, n_bytes, user_stack, NO_STACK);
+        submit::sample(&target::anyone(), event, n_bytes, user_stack, NO_STACK, 0);
         return false;
     }
     let pending = Pending {
@@ -132,7 +132,7 @@ fn wait(call: &Call, pending: &Pending) -> bool {
         live::tell_freed(pending.resized, pending.entered_ns);
     }
     if pending.user_stack != NOT_SAMPLED {
-        submit::sample(&target::anyone(), Event::ALLOCATED, pending.n_bytes, pending.user_stack, NO_STACK);
+        submit::sample(&target::anyone(), Event::ALLOCATED, pending.n_bytes, pending.user_stack, NO_STACK, 0);
     }
     false
 }
