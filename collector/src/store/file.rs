@@ -1,6 +1,7 @@
 //! Columns as a Parquet file.
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -39,24 +40,32 @@ pub enum FileError {
 
 /// The bytes of the file.
 pub(super) fn bytes(table: Table, rows: &RecordBatch) -> Result<Vec<u8>, FileError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties(table, rows)?))?;
+    let mut writer = writer(table, &rows.schema(), rows.num_rows())?;
     writer.write(rows)?;
     Ok(writer.into_inner()?)
 }
 
-fn properties(table: Table, rows: &RecordBatch) -> Result<WriterProperties, FileError> {
+/// Begins a file of so many rows, or of a little fewer.
+pub(super) fn writer(
+    table: Table,
+    schema: &SchemaRef,
+    n_rows: usize,
+) -> Result<ArrowWriter<Vec<u8>>, FileError> {
+    Ok(ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(table, schema, n_rows)?))?)
+}
+
+fn properties(table: Table, schema: &SchemaRef, n_rows: usize) -> Result<WriterProperties, FileError> {
     let (sorted, looked_up): (&[&str], &[&str]) = match table {
         Table::Samples => (&["tenant", "service", "type", "unit", "host", "labels"], &["batch"]),
         Table::Stacks => (&["stack"], &["stack"]),
         Table::Frames => (&["frame"], &["frame", "function"]),
         Table::Metrics => (&["tenant", "service", "name", "unit", "host", "labels"], &["batch"]),
     };
-    let schema = rows.schema();
     let place = |name: &&str| i32::try_from(schema.index_of(name).ok()?).ok();
     let sorting = sorted.iter().filter_map(place);
     let sorting =
         sorting.map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: false });
-    let n_distinct = u64::try_from(rows.num_rows().min(ROW_GROUP_ROWS)).unwrap_or(1).max(1);
+    let n_distinct = u64::try_from(n_rows.min(ROW_GROUP_ROWS)).unwrap_or(1).max(1);
     let mut builder = WriterProperties::builder()
         // Version 1 has no dictionaries for identities, which are most of what is stored.
         .set_writer_version(WriterVersion::PARQUET_2_0)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::path::{FilePath, Period, Table, visible};
 
-/// What is merged at once: it is in memory, decompressed.
+/// What is merged at once: it is in memory, as it is stored.
 const MAX_MERGE_BYTES: u64 = 16 << 20;
 /// So many at once: segments wait while files are merged.
 const MAX_FILES: usize = 64;

@@ -36,7 +36,7 @@ impl Default for LogLimits {
         Self {
             max_bytes: 1 << 30,
             segment_bytes: 16 << 20,
-            segment_rows: 1 << 20,
+            segment_rows: 1 << 18,
             flush_after: Duration::from_secs(10),
             keys: 1 << 20,
         }
