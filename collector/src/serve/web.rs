@@ -1,4 +1,4 @@
-//! What the collector tells of itself: `/health`, `/metrics`.
+//! What the collector shows: its page, and what it tells of itself at `/health` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -10,16 +10,12 @@ use super::{
     metrics,
 };
 use crate::{
-    clock,
+    clock, page,
     receive::{Answer, Intake, text_answer},
     wal::Log,
 };
 
 const JSON: &str = "application/json";
-const INDEX: &str = "brazier collector\n
-/metrics  figures, for Prometheus
-/health   healthy or degraded: 200; unhealthy: 503; with the reasons
-";
 
 /// All that can be told of.
 #[derive(Debug)]
@@ -57,7 +53,6 @@ pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> A
         return text_answer(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
     }
     match request.uri().path() {
-        "/" => text_answer(StatusCode::OK, INDEX),
         "/health" => {
             let health = health::judge(&known.view());
             let status =
@@ -71,7 +66,9 @@ pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> A
             Ok(body) => typed(text_answer(StatusCode::OK, body), exposition::CONTENT_TYPE),
             Err(_) => text_answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as text\n"),
         },
-        _ => text_answer(StatusCode::NOT_FOUND, "there is /metrics and /health\n"),
+        path => page::answer(request.method(), path, request.headers()).unwrap_or_else(|| {
+            text_answer(StatusCode::NOT_FOUND, "there is / for a browser, /metrics and /health\n")
+        }),
     }
 }
 
