@@ -25,24 +25,25 @@ function write(key, value) {
 }
 
 export class ApiError extends Error {
-  constructor(status, reason, message) {
+  constructor(status, reason, message, toDo = "") {
     super(message);
     this.status = status;
     this.reason = reason;
+    this.toDo = toDo;
   }
 
-  /** What the reader can do about it. */
+  /** What the reader can do about it: on this page, else as the collector says it. */
   get advice() {
     if (this.reason === "bad_selector") return "Mend the selector: names as in Labels, values in double quotes, and = != =~ !~ between them.";
     switch (this.status) {
       case 0: return "Is it running, and can this machine reach it? What was shown stays until it answers.";
-      case 400: return "Something in the address of this page is not understood. Start again by the name on the upper left.";
+      case 400: return this.toDo ? `To do: ${this.toDo}.` : "Something in the address of this page is not understood. Start again by the name on the upper left.";
       case 401: case 403: return "Give a token under Access; whoever runs the collector has it.";
       case 404: return "The collector does not know this request; it may be older than what asks for it.";
       case 413: return "Ask for less: a shorter range, or one host.";
       case 429: case 503: return "The collector is busy. Try again in a moment.";
       case 504: return "It took too long. Ask for less: a shorter range, or one host.";
-      default: return "The messages of the collector say more.";
+      default: return this.toDo ? `To do: ${this.toDo}.` : "The messages of the collector say more.";
     }
   }
 }
@@ -74,7 +75,7 @@ async function request(path, parameters, signal) {
   if (response.ok) return response;
   let told = null;
   try { told = (await response.json()).error; } catch { /* It has another form: the status is all there is. */ }
-  throw new ApiError(response.status, told?.reason ?? "", told?.message ?? `The collector answered ${response.status}.`);
+  throw new ApiError(response.status, told?.reason ?? "", told?.message ?? `The collector answered ${response.status}.`, told?.to_do);
 }
 
 /** @throws {ApiError} or AbortError. */

@@ -142,8 +142,9 @@ async function loadTimeline() {
 async function loadMemory(signal) {
   const { names } = await get("metrics/names", { from: range.from, until: range.until }, signal);
   lists().catch(() => {});
-  const metric = state.metric || (names.find((it) => it.includes("memory")) ?? names[0] ?? "");
-  pickers.metrics(names, metric);
+  const known = names.map((it) => it.name);
+  const metric = state.metric || (known.find((it) => it === "process.memory.usage") ?? known.find((it) => it.includes("memory")) ?? known[0] ?? "");
+  pickers.metrics(known, metric);
   if (!metric) return null;
   const answer = await get("metrics", { name: metric, match: state.match, from: range.from, until: range.until }, signal);
   return { metric, answer };

@@ -22,7 +22,7 @@ function shades(theme) {
   return theme === "dark"
     ? { box: (h, c = 0.065) => `oklch(0.44 ${c} ${h})`, faded: "oklch(0.285 0.008 60)", text: "#f3eee8", dimText: "#8f8781",
       found: "oklch(0.54 0.16 325)", foundText: "#ffffff", edge: "oklch(0.215 0.006 60)", neutral: "oklch(0.36 0.008 60)" }
-    : { box: (h, c = 0.065) => `oklch(0.875 ${c} ${h})`, faded: "oklch(0.945 0.006 70)", text: "#26211c", dimText: "#948b82",
+    : { box: (h, c = 0.055) => `oklch(0.88 ${c} ${h})`, faded: "oklch(0.945 0.006 70)", text: "#26211c", dimText: "#948b82",
       found: "oklch(0.78 0.13 325)", foundText: "#2a0a1c", edge: "oklch(0.992 0.003 80)", neutral: "oklch(0.915 0.008 70)" };
 }
 
@@ -81,7 +81,7 @@ export function colours(tree, mode, theme) {
     legend = { kind: "scale", ends: ["nothing itself", "", "most itself"], palette, most };
   } else {
     const kernel = HUES.length, missing = kernel + 1, root = kernel + 2;
-    palette = [...HUES.map((hue) => look.box(hue)), look.box(55, 0.085), look.neutral, look.neutral];
+    palette = [...HUES.map((hue) => look.box(hue)), look.box(58, 0.075), look.neutral, look.neutral];
     const { hues, order } = packageHues(tree);
     for (let i = 0; i < tree.n; i += 1) {
       const kind = tree.kind(i);

@@ -1,6 +1,7 @@
 // `{service="nginx", host=~"edge-.*"}` <-> a list of matchers.
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_.\-/]*/;
+/** As names of OpenTelemetry are; any other stands in quotes. */
+const NAME = /^[\p{Alphabetic}\p{N}_.:\-/]+/u;
 const OPERATORS = ["=~", "!~", "!=", "="];
 
 export class SelectorError extends Error {
@@ -27,19 +28,19 @@ export function parse(text) {
       if (braced) fail("a } is missing");
       break;
     }
-    const name = NAME.exec(text.slice(at))?.[0];
+    const name = nameAt(text, at);
     if (!name) fail("a name of a label is wanted here");
-    at += name.length;
+    at = name.end;
     skip();
     const operator = OPERATORS.find((it) => text.startsWith(it, at));
-    if (!operator) fail(`one of = != =~ !~ is wanted after ${name}`);
+    if (!operator) fail(`one of = != =~ !~ is wanted after ${name.value}`);
     at += operator.length;
     skip();
-    if (text[at] !== "\"") fail("a value in \" is wanted here");
+    if (text[at] !== "\"" && text[at] !== "`") fail("a value in \" is wanted here");
     const { value, end } = quoted(text, at);
-    if (end < 0) fail("a \" is missing");
+    if (end < 0) fail(`a ${text[at]} is missing`);
     at = end;
-    matchers.push({ name, operator, value });
+    matchers.push({ name: name.value, operator, value });
     skip();
     if (text[at] === ",") at += 1;
     else if (at < text.length && text[at] !== "}") fail("a comma is wanted here");
@@ -50,9 +51,23 @@ export function parse(text) {
   return matchers;
 }
 
-const ESCAPES = { n: "\n", t: "\t" };
+function nameAt(text, at) {
+  if (text[at] === "\"" || text[at] === "`") {
+    const name = quoted(text, at);
+    return name.end < 0 || name.value === "" ? null : name;
+  }
+  const value = NAME.exec(text.slice(at))?.[0];
+  return value ? { value, end: at + value.length } : null;
+}
 
+const ESCAPES = { n: "\n", t: "\t", "\"": "\"", "\\": "\\", "'": "'" };
+
+/** In " with escapes, or in ` as it is. */
 function quoted(text, start) {
+  if (text[start] === "`") {
+    const close = text.indexOf("`", start + 1);
+    return { value: text.slice(start + 1, close), end: close < 0 ? -1 : close + 1 };
+  }
   let value = "";
   for (let at = start + 1; at < text.length; at += 1) {
     const c = text[at];
@@ -60,7 +75,7 @@ function quoted(text, start) {
     if (c === "\\" && at + 1 < text.length) {
       at += 1;
       // What is no escape of ours is one of the regular expression.
-      value += text[at] === "\"" || text[at] === "\\" ? text[at] : ESCAPES[text[at]] ?? `\\${text[at]}`;
+      value += ESCAPES[text[at]] ?? `\\${text[at]}`;
     } else value += c;
   }
   return { value, end: -1 };
@@ -71,7 +86,7 @@ const quote = (value) =>
 
 export function print(matchers) {
   if (matchers.length === 0) return "";
-  return `{${matchers.map(({ name, operator, value }) => `${name}${operator}${quote(value)}`).join(", ")}}`;
+  return `{${matchers.map(({ name, operator, value }) => `${NAME.exec(name)?.[0] === name ? name : quote(name)}${operator}${quote(value)}`).join(", ")}}`;
 }
 
 /** What a picker shows: the value that is asked for, if it is one. */

@@ -20,10 +20,15 @@ test("braces, spaces and a comma at the end do not matter", () => {
 });
 
 test("what is wrong is said, with its place", () => {
-  const cases = [["{", 1], ["{a}", 2], ["{a=}", 3], ["{a=b}", 3], ["{a=\"b}", 3], ["{a=\"b\" c=\"d\"}", 7], ["{a=\"b\"}}", 7], ["{=\"b\"}", 1], ["{\"a\"=\"b\"}", 1]];
+  const cases = [["{", 1], ["{a}", 2], ["{a=}", 3], ["{a=b}", 3], ["{a=\"b}", 3], ["{a=\"b\" c=\"d\"}", 7], ["{a=\"b\"}}", 7], ["{=\"b\"}", 1], ["{\"\"=\"b\"}", 1], ["{a=`b}", 3]];
   for (const [text, at] of cases) {
     assert.throws(() => parse(text), (error) => error instanceof SelectorError && error.at === at, text);
   }
+});
+
+test("a name that is no name of OpenTelemetry stands in quotes, and backquotes need no escapes", () => {
+  assert.deepEqual(parse("{\"a b\"=`c\\d\"`}"), [{ name: "a b", operator: "=", value: "c\\d\"" }]);
+  assert.equal(print(parse("{\"a b\"=\"c\", \"d.e\"=\"f\"}")), "{\"a b\"=\"c\", d.e=\"f\"}");
 });
 
 test("any text as a value survives", () => {

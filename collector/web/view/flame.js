@@ -153,7 +153,7 @@ export class Flame {
       const x1 = Math.max(0, Math.round(x)), x2 = Math.min(this.width, Math.round(x + width));
       const wide = x2 - x1;
       g.fillStyle = found ? look.found : pale ? look.faded : palette[index[node]];
-      g.fillRect(x1, y, Math.max(1, wide > 3 ? wide - 1 : wide), ROW_PX - 1);
+      g.fillRect(x1, y, Math.max(1, wide > 5 ? wide - 1 : wide), ROW_PX - 1);
       if (wide < 44) return;
       g.fillStyle = found ? look.foundText : pale ? look.dimText : look.text;
       this.write(tree.frames.name[frame], x1 + 5, y + ROW_PX / 2, wide - 10);

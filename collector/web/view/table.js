@@ -49,7 +49,7 @@ export class Table {
     const columns = COLUMNS[tree.compared ? "compared" : "plain"];
     const wanted = this.hits ? this.rows.filter((row) => this.hits[tree.frames.functions[row.func]] === 1) : this.rows;
     const key = this.sort.replace(/^-/, "");
-    const sort = columns.some(([name]) => name === key) ? this.sort : tree.compared ? "-totalChange" : "-self";
+    const sort = columns.some(([name]) => name === key) ? this.sort : tree.compared ? "-selfChange" : "-self";
     const order = sorted(wanted, sort);
     this.heads(columns, sort);
     this.body.replaceChildren(...order.slice(0, this.limit).map((row) => this.row(row)));
