@@ -22,7 +22,7 @@ pub(crate) const EBPF: [Package; 8] = [
 ];
 
 /// What the privileged tests and the virtual machines take.
-pub(crate) const TESTS: [Package; 19] = [
+pub(crate) const TESTS: [Package; 20] = [
     ("gcc", "compiles tests/programs"),
     ("g++", "compiles a target that throws"),
     ("binutils", "strips the agent for the virtual machine, and target programs"),
@@ -34,7 +34,8 @@ pub(crate) const TESTS: [Package; 19] = [
         "golang-1.19-go",
         "target programs in Go; `go tool pprof`, a reader of our pprof files that we did not write",
     ),
-    ("nodejs", "code made at run time, with a symbol map"),
+    ("nodejs", "code made at run time, with a symbol map; the tests of the page's modules"),
+    ("chromium", "reads the page"),
     ("wrk", "load"),
     ("bpftool", "run time of the kernel programs, as the kernel counts it"),
     ("busybox-static", "the user space of the virtual machine"),

@@ -13,6 +13,8 @@ mod figures;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod read;
 #[cfg(test)]
 mod receivers;

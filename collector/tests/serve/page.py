@@ -129,7 +129,7 @@ def profile(reader, seen):
     seen["services"] = page.locator("#service option").all_inner_texts()
     reader.picture("profile")
 
-    reader.drag(0.55, 0.97)
+    reader.drag(0.52, 0.98)
     seen["part"] = reader.text("#crumbs")
     seen["part_search"] = reader.search()
     page.go_back()
@@ -190,9 +190,10 @@ def others(reader, seen):
     seen["changes"] = reader.rows()
     reader.picture("compare")
     page.click('#brushes [data-brush="base"]')
-    reader.drag(0.03, 0.3)
+    reader.drag(0.03, 0.28)
     seen["base_search"] = reader.search()
 
+    seen["compared_with_part"] = reader.text("#crumbs")
     page.click('#tabs [data-tab="memory"]')
     reader.settled()
     seen["memory"] = reader.rows("#memory-pane tbody tr")

@@ -40,10 +40,20 @@ export function matched(tree, hits) {
 
 /** FNV-1a in two halves that differ in what they begin with. */
 const OFFSETS = [0x811c9dc5, 0x1b873593];
-function step(hash, text) {
-  let h = hash;
-  for (let i = 0; i < text.length; i += 1) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  return Math.imul(h ^ 0xff, 0x01000193);
+const PRIME = 0x01000193;
+
+function hashOf(text, offset) {
+  let h = offset;
+  for (let i = 0; i < text.length; i += 1) h = Math.imul(h ^ text.charCodeAt(i), PRIME);
+  return h;
+}
+
+/** A frame upon what it stands on; where it stands counts as well, so that the order of a path does. */
+const upon = (below, frame) => Math.imul(((below << 5) | (below >>> 27)) ^ frame, PRIME);
+
+/** Each frame once: a tree has many more nodes. */
+function frameHashes(frames) {
+  return OFFSETS.map((offset) => Int32Array.from(frames.name, (name, i) => hashOf(`${name}\0${frames.package[i]}`, offset)));
 }
 
 const hex = (a, b) => [a, b].map((it) => (it >>> 0).toString(16).padStart(8, "0")).join("");
@@ -53,8 +63,8 @@ export function pathHash(tree, node) {
   let [a, b] = OFFSETS;
   for (const it of tree.path(node).slice(1)) {
     const text = `${tree.name(it)}\0${tree.package(it)}`;
-    a = step(a, text);
-    b = step(b, text);
+    a = upon(a, hashOf(text, OFFSETS[0]));
+    b = upon(b, hashOf(text, OFFSETS[1]));
   }
   return hex(a, b);
 }
@@ -62,15 +72,14 @@ export function pathHash(tree, node) {
 /** The node of a path, or -1. */
 export function nodeOfHash(tree, wanted) {
   if (!/^[0-9a-f]{16}$/.test(wanted)) return -1;
+  const [first, second] = [wanted.slice(0, 8), wanted.slice(8)].map((it) => Number.parseInt(it, 16) | 0);
+  const [frameA, frameB] = frameHashes(tree.frames);
   const a = new Int32Array(tree.n), b = new Int32Array(tree.n);
   for (let i = 0; i < tree.n; i += 1) {
-    if (i === 0) [a[0], b[0]] = OFFSETS;
-    else {
-      const text = `${tree.name(i)}\0${tree.package(i)}`;
-      a[i] = step(a[tree.parent[i]], text);
-      b[i] = step(b[tree.parent[i]], text);
-      if (hex(a[i], b[i]) === wanted) return i;
-    }
+    const up = tree.parent[i];
+    a[i] = i ? upon(a[up], frameA[tree.frame[i]]) : OFFSETS[0];
+    b[i] = i ? upon(b[up], frameB[tree.frame[i]]) : OFFSETS[1];
+    if (a[i] === first && b[i] === second) return i;
   }
   return -1;
 }

@@ -63,7 +63,7 @@ export class ProfileView {
     $("panes").dataset.show = state.show;
     this.panes.all.hidden = sandwiched;
     this.panes.callers.hidden = this.panes.callees.hidden = !sandwiched;
-    const at = state.at === "" ? 0 : Math.max(0, nodeOfHash(tree, state.at));
+    const at = this.nodeOf(state.at);
     this.paint();
     if (sandwiched) {
       const known = before && before.fn === state.fn && before.fn_package === state.fn_package;
@@ -81,6 +81,14 @@ export class ProfileView {
     this.table.show(tree, this.rows, { sort: state.sort, hits: this.found?.hits, chosen: func });
     this.crumbs(func);
     this.details();
+  }
+
+  /** What a link is zoomed to; all of it if that is not there. */
+  nodeOf(hash) {
+    if (this.place?.tree !== this.tree || this.place.hash !== hash) {
+      this.place = { tree: this.tree, hash, node: hash === "" ? 0 : Math.max(0, nodeOfHash(this.tree, hash)) };
+    }
+    return this.place.node;
   }
 
   get colour() {

@@ -4,6 +4,7 @@ pub(crate) mod envoy;
 pub(crate) mod headers;
 pub(crate) mod otlp;
 pub(crate) mod pingora;
+pub(crate) mod playwright;
 pub(crate) mod probee;
 pub(crate) mod prometheus;
 pub(crate) mod workerd;

@@ -37,6 +37,14 @@ impl fmt::Display for Counts {
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<Outcome> {
+    run_counted_by(command, parse)
+}
+
+/// The same for a runner whose lines `parse` reads.
+pub(super) fn run_counted_by(
+    command: &mut Command,
+    parse: impl Fn(&str) -> Option<Counts>,
+) -> Result<Outcome> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the tests")?;
     let stdout = child.stdout.take().context("the tests have no output")?;
     let mut counts = Counts::default();

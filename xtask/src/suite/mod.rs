@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check and test that this machine can run, one verdict in the last line.
 
 mod libtest;
+mod node;
 mod steps;
 mod tally;
 mod tidy;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    libtest,
+    libtest, node,
     tally::{Outcome, Tally},
     tidy,
 };
@@ -52,8 +52,15 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
         });
     }
     checks(workspace, tally);
+    tally.step("modules of the page", || node::run(&workspace.root));
+    let playwright = fetched(workspace, "playwright", fetch::playwright::find, tally);
     tally.step("unprivileged tests", || {
-        libtest::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+        let mut command = workspace.cargo();
+        command.args(["test", "--workspace", "--no-fail-fast"]);
+        if let Some(part) = playwright {
+            command.env("BRAZIER_PLAYWRIGHT", part);
+        }
+        libtest::run(&mut command)
     });
     if !root {
         for name in ["privileged tests", "kernel 6.1", "kernel 6.12"] {
@@ -69,18 +76,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
         targets.programs = Some(dir);
         Ok(Outcome::Held)
     });
-    // Tests that take one of these skip themselves without it.
-    let fetched = |name, find: fn(&Workspace) -> Result<PathBuf>, tally: &mut Tally| {
-        let mut found = None;
-        tally.step(name, || match find(workspace) {
-            Ok(path) => {
-                found = Some(path);
-                Ok(Outcome::Held)
-            }
-            Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
-        });
-        found
-    };
+    let fetched = |name, find, tally: &mut Tally| fetched(workspace, name, find, tally);
     targets.envoy = fetched("envoy", fetch::envoy::find, tally);
     targets.otlp = fetched("receiver of OTLP", fetch::otlp::find, tally);
     targets.pingora = fetched("pingora", fetch::pingora::find, tally);
@@ -90,6 +86,24 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
         tally.step(name, || virtual_machine(workspace, &targets, kernel));
     }
+}
+
+/// Tests that take one of these skip themselves without it.
+fn fetched(
+    workspace: &Workspace,
+    name: &'static str,
+    find: fn(&Workspace) -> Result<PathBuf>,
+    tally: &mut Tally,
+) -> Option<PathBuf> {
+    let mut found = None;
+    tally.step(name, || match find(workspace) {
+        Ok(path) => {
+            found = Some(path);
+            Ok(Outcome::Held)
+        }
+        Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
+    });
+    found
 }
 
 /// What needs no test binary.
