@@ -33,7 +33,7 @@ What is sent where:
   4317  OTLP profiles and metrics over gRPC
   4318  OTLP over HTTP: /v1development/profiles, /v1/metrics; Pyroscope: /ingest, /push.v1.PusherService/Push;
         pprof: curl --data-binary @cpu.pb.gz 'http://localhost:4318/api/v1/pprof?service=edge&host=a'
-  4040  /health, /metrics
+  4040  / for a browser, /health, /metrics
 
 A file with everything that can be set (all is optional):
   data = \"brazier-data\"
@@ -91,7 +91,7 @@ pub struct ServeArgs {
     /// Listen for HTTP here [default: 127.0.0.1:4318]
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
-    /// Answer /health and /metrics here [default: 127.0.0.1:4040]
+    /// Answer browsers, /health and /metrics here [default: 127.0.0.1:4040]
     #[arg(long, value_name = "ADDRESS")]
     pub web: Option<SocketAddr>,
 }

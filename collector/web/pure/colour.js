@@ -64,8 +64,8 @@ export function diffStep(tree, node) {
   return clampStep((a - b) / (a + b) * N_STEPS / 2 + N_STEPS / 2);
 }
 
-/** `{ index, palette, legend, ... }`: what to draw each node in. */
-export function colours(tree, mode, theme) {
+/** `{ index, palette, legend, ... }`: what to draw each node in. A part of a tree has the colours of the `whole`. */
+export function colours(tree, mode, theme, whole = tree) {
   const look = shades(theme);
   const index = new Uint8Array(tree.n);
   let palette, legend;
@@ -82,12 +82,12 @@ export function colours(tree, mode, theme) {
   } else {
     const kernel = HUES.length, missing = kernel + 1, root = kernel + 2;
     palette = [...HUES.map((hue) => look.box(hue)), look.box(58, 0.075), look.neutral, look.neutral];
-    const { hues, order } = packageHues(tree);
+    const { hues, order } = packageHues(whole);
     for (let i = 0; i < tree.n; i += 1) {
       const kind = tree.kind(i);
       index[i] = i === 0 && !tree.cut ? root : kind === KERNEL ? kernel : kind === MISSING ? missing : hues.get(tree.package(i));
     }
-    legend = { kind: "packages", entries: packageEntries(tree, order, hues, palette, kernel, missing) };
+    legend = { kind: "packages", entries: packageEntries(whole, order, hues, palette, kernel, missing) };
   }
   return { index, palette, legend, look };
 }

@@ -18,6 +18,16 @@ test("there are more packages than hues", () => {
   for (const index of scheme.index) assert.ok(typeof scheme.palette[index] === "string", String(index));
 });
 
+test("a part of a tree has the colours of the whole", () => {
+  const whole = fromAnswer(answer([["a!main;b!f;c!g", 9], ["d!x;e!y", 5]]));
+  const part = callees(whole, whole.frames.functionOf("f", "b"));
+  const of = (tree) => {
+    const { index } = colours(tree, "package", "light", whole);
+    return Object.fromEntries([...index].map((it, node) => [tree.name(node), it]));
+  };
+  assert.deepEqual(of(part), { f: of(whole).f, g: of(whole).g });
+});
+
 test("the kernel is one colour, whatever it is called", () => {
   const tree = fromAnswer(answer([["nginx!main;kernel!read", 1], ["nginx!main;kernel!write", 1]]));
   const { index } = colours(tree, "package", "dark");

@@ -69,6 +69,7 @@ export class ProfileView {
       const known = before && before.fn === state.fn && before.fn_package === state.fn_package;
       for (const [which, up] of [["callers", true], ["callees", false]]) {
         const flame = this.flames[which];
+        this.panes[which].style.flexGrow = Math.max(4, Math.min(40, this.cut[which].nRows));
         if (!known || flame.tree !== this.cut[which]) flame.show(this.cut[which], this.coloured(this.cut[which]), { up });
         else flame.resize();
       }
@@ -97,7 +98,7 @@ export class ProfileView {
   }
 
   coloured(tree) {
-    return colours(tree, this.colour, theme());
+    return colours(tree, this.colour, theme(), this.tree);
   }
 
   /** Colours, legend and what was found: also when the theme changes. */
