@@ -331,17 +331,23 @@ function repaint() {
   if (state.tab === "memory") render();
 }
 
+/** False if there is no use in asking again. */
 async function alerts() {
   try {
     showAlerts((await get("alerts")).alerts, Date.now());
-  } catch {
-    // A collector without rules has none.
+  } catch (error) {
+    // A collector without rules has no such path.
+    return error.status !== 404;
   }
+  return true;
+}
+
+async function watchAlerts() {
+  if (document.hidden || await alerts()) setTimeout(watchAlerts, ALERTS_MS);
 }
 
 listen();
 controls();
 load();
-alerts();
-setInterval(() => { if (!document.hidden) alerts(); }, ALERTS_MS);
+watchAlerts();
 setInterval(() => { if (state.live === "1" && state.until === "now" && !document.hidden) load(); }, LIVE_MS);

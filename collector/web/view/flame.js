@@ -29,13 +29,13 @@ export class Flame {
     new ResizeObserver(() => this.resize()).observe(this.element);
   }
 
-  /** Another tree. What was zoomed to is given by `zoomed`. */
-  show(tree, colours, { up, zoomed = 0 }) {
+  /** Another tree. What is zoomed to is given by `zoomed`, and `focused`; with `stay`, what is looked at stays where it is. */
+  show(tree, colours, { up, zoomed = 0, focused = -1, stay = false }) {
     this.animation = null;
     if (tree !== this.tree) {
       this.tree = tree;
       this.layout = new Layout(tree);
-      this.focused = -1;
+      this.focused = focused;
       this.hovered = -1;
     }
     this.colours = colours;
@@ -43,7 +43,10 @@ export class Flame {
     this.up = up;
     this.resize();
     if (turned) this.element.scrollTop = up ? this.element.scrollHeight : 0;
-    this.zoomTo(zoomed, false);
+    if (stay) {
+      this.zoomed = zoomed;
+      this.redraw();
+    } else this.zoomTo(zoomed, false);
   }
 
   paint(colours) {

@@ -39,7 +39,7 @@ export class MemoryView {
     this.unit = answer.unit;
     this.series = answer.series.filter((it) => it.points.length).sort((a, b) => rank(a) - rank(b) || last(b) - last(a));
     const name = { leak: "leak", increasing: "increasing", stable: "stable", decreasing: "decreasing" };
-    const heads = ["Series", "Verdict", "", "Now", "Growth an hour"];
+    const heads = ["Series", "Verdict", "Why", "Now", "Growth an hour"];
     const rows = this.series.map((it, i) => el("tr", {},
       el("th", { scope: "row" }, el("i", { class: "swatch", background: i < MAX_LINES ? colour(i) : null }), labelText(it.labels)),
       el("td", {}, el("span", { class: `verdict ${it.verdict?.kind ?? ""}` }, name[it.verdict?.kind] ?? "not known")),

@@ -3,6 +3,7 @@
 import { colours } from "../pure/colour.js";
 import { points, quantity, share } from "../pure/format.js";
 import { mask, matched, nodeOfHash, pathHash } from "../pure/search.js";
+import { toSearch } from "../pure/state.js";
 import { callees, callers, difference, KINDS, top } from "../pure/tree.js";
 import { packageName } from "../pure/colour.js";
 import { $, el, options, pressed, theme } from "./dom.js";
@@ -48,6 +49,10 @@ export class ProfileView {
   show(state, tree) {
     const before = this.state;
     this.state = state;
+    // The same question again, as it is live: what the reader looks at stays where it is.
+    const stay = this.tree && tree !== this.tree && before && toSearch(before) === toSearch(state);
+    const { focused } = this.flames.all;
+    const kept = stay && focused > 0 && this.flames.all.tree === this.tree ? pathHash(this.tree, focused) : "";
     if (tree !== this.tree) {
       this.tree = tree;
       this.rows = top(tree);
@@ -75,7 +80,11 @@ export class ProfileView {
       }
     } else {
       const flame = this.flames.all, up = state.up === "1";
-      if (flame.tree !== tree || flame.up !== up || flame.width === 0) flame.show(tree, this.coloured(tree), { up, zoomed: at });
+      if (flame.tree !== tree || flame.up !== up || flame.width === 0) {
+        const focused = kept ? nodeOfHash(tree, kept) : -1;
+        flame.show(tree, this.coloured(tree), { up, zoomed: at, focused, stay: stay && flame.up === up });
+        if (focused > 0) this.pointed = { which: "all", flame, node: focused };
+      }
       else if (flame.zoomed !== at) flame.zoomTo(at);
     }
     this.zoomed = sandwiched ? 0 : at;
@@ -110,9 +119,12 @@ export class ProfileView {
     pressed($("direction"), "up", state.up);
     $("direction").hidden = state.fn !== "";
     const scheme = this.coloured(tree);
-    for (const flame of Object.values(this.flames)) {
+    for (const [which, flame] of Object.entries(this.flames)) {
       flame.hits = found?.hits ?? null;
-      if (flame.tree) flame.paint(flame.tree === tree ? scheme : this.coloured(flame.tree));
+      // One of an answer before is about to be given another tree.
+      if (flame.tree && flame.tree === (which === "all" ? tree : this.cut?.[which])) {
+        flame.paint(which === "all" ? scheme : this.coloured(flame.tree));
+      }
     }
     this.legend(scheme.legend);
     const field = $("search");

@@ -33,7 +33,7 @@ export class Table {
     } }, "Show more");
     const table = el("table", {}, this.caption, el("thead", {}, this.head), this.body);
     pane.replaceChildren(
-      el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Functions" }, table),
+      el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Table of functions" }, table),
       el("div", { class: "table-foot" }, this.told, this.more),
     );
   }
