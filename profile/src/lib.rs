@@ -21,16 +21,19 @@
 //! # Ok::<(), profile::WrongValueCount>(())
 //! ```
 
+pub mod diff;
 pub mod encode;
 pub mod growth;
 pub mod hotspots;
 pub mod memory;
+pub mod read;
 pub mod trend;
 
 mod allocations;
 mod allocations_text;
 mod frames;
 mod labels;
+mod merge;
 mod meta;
 mod model;
 mod naming;
@@ -49,6 +52,7 @@ pub use frames::{
 pub use labels::Labels;
 pub use meta::{FirstStacks, Loss, Meta, Overhead, ProbeUse, Probes, Truncation, UnwindTables};
 pub use model::Profile;
+pub use read::ReadError;
 pub use report::{Report, ReportProcess, ReportStacks, ReportThread, ReportTop, ReportTotal, ReportValue};
 pub use report_text::{TextStyle, write_text};
 pub use samples::{Process, ProcessHandle, Sample, Thread, ThreadHandle, ValueType, WrongValueCount};

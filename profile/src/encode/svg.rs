@@ -3,8 +3,11 @@
 //! Colours tell what a frame is: red native code, aqua what was inlined into it, green JIT code, blue the
 //! kernel, grey the reason why a stack stops, yellow the process. Within a colour the shade goes by the name,
 //! so that a function looks the same in every drawing.
+//!
+//! Of two profiles the drawing has the widths of the second; a frame is the redder the more it gained in itself, and the
+//! bluer the more it lost, beside white for what is as it was.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use inferno::flamegraph::{self, Options, color::Color, color::PaletteMap};
 
@@ -26,6 +29,9 @@ const FORMAT: &str = "svg";
 /// The most text a drawing is made from. A hostile target could otherwise have us spell out hundreds of names
 /// of kilobytes each for every one of its stacks.
 const MAX_TEXT_BYTES: usize = 256 << 20;
+
+/// In how many pieces a comparison is drawn at most.
+const MAX_DRAWN: f64 = 1e9;
 
 /// The most of a host name or a command that fits beside the rest of the subtitle.
 const MAX_SUBTITLE_PART_CHARS: usize = 60;
@@ -51,6 +57,45 @@ pub fn write(profile: &Profile, out: &mut impl io::Write) -> Result<(), EncodeEr
     // For the one bar that has no name, the sum at the bottom.
     options.deterministic = true;
     // Inferno writes every attribute on its own.
+    let buffered = io::BufWriter::new(out);
+    flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), buffered).map_err(writing(FORMAT))
+}
+
+/// Draws what changed from `baseline` to `comparison`, by their weights; the sum of the baseline is made that of the
+/// comparison first, so that colours are shares.
+pub fn write_difference(
+    baseline: &Profile,
+    comparison: &Profile,
+    out: &mut impl io::Write,
+) -> Result<(), EncodeError> {
+    let sides = [baseline, comparison].map(Folded::of);
+    let mut totals = [0.0; 2];
+    for (total, folded) in totals.iter_mut().zip(&sides) {
+        let sum = folded.total().ok_or(EncodeError::SumTooLarge { format: FORMAT, limit: u64::MAX })?;
+        *total = sum as f64;
+    }
+    let (title, subtitle) = (title(comparison), "red gained, blue lost, widths of the comparison".to_owned());
+    let title = format!("{title}, against a baseline");
+    if totals.contains(&0.0) {
+        return write_empty(&title, &subtitle, out).map_err(writing(FORMAT));
+    }
+    // Counts of pieces in the drawing: those of a comparison in nanoseconds need not be exact to the nanosecond.
+    let unit = (totals[1] / MAX_DRAWN).max(1.0);
+    let mut stacks: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    for (side, folded) in sides.iter().enumerate() {
+        for (stack, weight) in lines(folded)?.iter().filter_map(|line| line.rsplit_once(' ')) {
+            let weight = weight.parse::<f64>().unwrap_or(0.0) / totals[side] * totals[1] / unit;
+            stacks.entry(stack.to_owned()).or_default()[side] = weight.round() as u64;
+        }
+    }
+    let lines: Vec<String> =
+        stacks.iter().map(|(stack, [before, after])| format!("{stack} {before} {after}")).collect();
+    let mut options = Options::default();
+    options.title = title;
+    options.subtitle = Some(subtitle);
+    options.count_name = count_name(comparison);
+    options.factor = unit;
+    options.deterministic = true;
     let buffered = io::BufWriter::new(out);
     flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), buffered).map_err(writing(FORMAT))
 }
