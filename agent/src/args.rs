@@ -2,6 +2,7 @@
 
 mod ctl;
 mod daemon;
+mod diff;
 mod memory;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -9,11 +10,13 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ctl::CTL_EXAMPLES;
 use daemon::DAEMON_EXAMPLES;
+use diff::DIFF_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 use serde::{Deserialize, Serialize};
 
 pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
 pub use daemon::DaemonArgs;
+pub use diff::{By, DiffArgs};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
@@ -31,6 +34,9 @@ pub enum Subcommands {
     /// Record where processes spend their CPU time or take memory, and write a flamegraph
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Compare two profiles or sets of them: what gained, what lost, and whether that is more than chance
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// Watch the memory of processes: trend, limit, and whether it leaks
     #[command(after_help = MEMORY_EXAMPLES)]
     Memory(MemoryArgs),

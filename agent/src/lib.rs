@@ -17,6 +17,7 @@ pub mod debuginfod;
 pub mod decode;
 pub mod estimate;
 pub mod heap;
+pub(crate) mod inputs;
 pub mod kernel;
 pub mod late_walk;
 pub mod memory;

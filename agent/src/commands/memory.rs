@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, Read as _, Write},
+    io::Read as _,
     path::Path,
     sync::{
         Arc,
@@ -11,18 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use profile::{
-    TextStyle,
-    memory::{Comparison, SNAPSHOT_VERSION, Snapshot, write_comparison, write_memory_report},
-};
+use profile::memory::{Comparison, SNAPSHOT_VERSION, Snapshot, write_comparison, write_memory_report};
 
-use super::{
-    memory_live::Live,
-    memory_stacks::Stacks,
-    record::{PIPED_WIDTH, stop_on_signals, terminal_width},
-};
+use super::{memory_live::Live, memory_stacks::Stacks, record::stop_on_signals, say::say};
 use crate::{
-    args::{CompareArgs, MemoryArgs, MemoryCommand, ReportForm},
+    args::{CompareArgs, MemoryArgs, MemoryCommand},
     memory::{self, Options, Stop, report::report},
     procfs::{self, status},
     send::file::{Destination, FileError},
@@ -145,30 +138,4 @@ fn read(path: &Path) -> anyhow::Result<Snapshot> {
         );
     }
     Ok(snapshot)
-}
-
-/// Writes to stdout in the form that was asked for.
-fn say<T: serde::Serialize>(
-    form: ReportForm,
-    value: &T,
-    text: impl FnOnce(&mut io::StdoutLock<'_>, TextStyle) -> io::Result<()>,
-) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    let is_terminal = io::stdout().is_terminal();
-    let written = match form {
-        ReportForm::None => Ok(()),
-        ReportForm::Json => serde_json::to_writer_pretty(&mut out, value)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out)),
-        ReportForm::Text => {
-            let colour = is_terminal && std::env::var_os("NO_COLOR").is_none();
-            let width = if is_terminal { terminal_width() } else { PIPED_WIDTH };
-            text(&mut out, TextStyle { colour, width: Some(width) })
-        }
-    };
-    match written.and_then(|()| out.flush()) {
-        // `agent memory ... | head` has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot write the report"),
-    }
 }

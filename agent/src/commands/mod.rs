@@ -3,11 +3,13 @@
 mod cache;
 pub mod ctl;
 pub mod daemon;
+pub mod diff;
 pub mod doctor;
 pub mod memory;
 mod memory_live;
 mod memory_stacks;
 pub mod record;
+mod say;
 pub mod unwind;
 
 use std::fmt::Write as _;
