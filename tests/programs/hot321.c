@@ -2,7 +2,7 @@
  * millisecond, so that any stretch of the run has the same ratio. Rounds differ in length, so that none
  * can keep step with a sampler: at 3.6 GHz rounds of one length would take what a period of 997 Hz takes.
  *
- * usage: hot321 [SECONDS]     SECONDS of wall time, 10 by default
+ * usage: hot321 [SECONDS [PERCENT]]     SECONDS of wall time, 10 by default; spin_a takes PERCENT more
  *
  * Each iteration is one multiplication that needs the result of the one before: its latency, not the
  * placement of the loop in memory, sets the pace, and it is the same in the three functions. */
@@ -39,11 +39,12 @@ static double now_s(void)
 int main(int argc, char **argv)
 {
     double end_s = now_s() + (argc > 1 ? atof(argv[1]) : 10.0);
+    uint64_t more_percent = argc > 2 ? (uint64_t)atoi(argv[2]) : 0;
     uint64_t x = 1, n_rounds = 0, random = 88172645463325252u;
     while (now_s() < end_s) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         uint64_t unit = MIN_UNIT + random % (MAX_UNIT - MIN_UNIT);
-        x = spin_a(x, 3 * unit);
+        x = spin_a(x, 3 * unit * (100 + more_percent) / 100);
         x = spin_b(x, 2 * unit);
         x = spin_c(x, 1 * unit);
         n_rounds++;

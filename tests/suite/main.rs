@@ -15,6 +15,7 @@ mod daemon_reload;
 mod daemon_spool;
 mod daemon_targets;
 mod daemon_totals;
+mod diff;
 mod envoy;
 mod filters;
 mod first_samples;
