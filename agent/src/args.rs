@@ -4,6 +4,7 @@ mod ctl;
 mod daemon;
 mod diff;
 mod memory;
+mod off_cpu;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -18,6 +19,7 @@ pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
 pub use daemon::DaemonArgs;
 pub use diff::{By, DiffArgs};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
+pub use off_cpu::OffCpuArgs;
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ Examples:
   agent record -o run.svg -- ./server --port 80     a command, from its first instruction to its last
   agent record --comm haproxy -e faults -o rss.svg  who made resident memory grow, in bytes
   agent record --comm envoy -e alloc -o alloc.svg   who allocates, in bytes
+  agent record --comm nginx -e off-cpu -o off.svg   where its workers are blocked, in wall-clock time
+  agent record --comm nginx --wall -o wall.svg      all the time of each thread, on the CPU and off it
   agent record --comm envoy -e alloc --value inuse_space -d 1m -o live.svg   who holds what was not freed
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
 
@@ -88,9 +92,12 @@ pub struct RecordArgs {
     /// Leave out children of the processes given, present and future
     #[arg(long)]
     pub no_children: bool,
-    /// What to record
-    #[arg(short, long, value_enum, default_value_t = Event::Cpu)]
-    pub event: Event,
+    /// What to record; cpu and off-cpu can be given together
+    #[arg(short, long = "event", value_name = "EVENT", value_enum, default_values_t = [Event::Cpu])]
+    pub events: Vec<Event>,
+    /// What of the time off the CPU.
+    #[command(flatten)]
+    pub off_cpu: OffCpuArgs,
     /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
@@ -153,6 +160,8 @@ pub struct TableCacheArgs {
 pub enum Event {
     /// Where CPU time goes
     Cpu,
+    /// Where threads wait: for data, a disk, a lock, a CPU
+    OffCpu,
     /// What makes resident memory grow, and what releases it, in bytes
     Faults,
     /// What is allocated, in bytes and objects: probes on malloc and its like

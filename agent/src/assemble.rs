@@ -2,6 +2,7 @@
 
 mod allocations;
 mod growth;
+mod times;
 mod values;
 
 use std::{
@@ -24,6 +25,7 @@ use crate::{
     heap::{Heap, InUse},
     kernel::Source,
     object::ObjectFile,
+    off_cpu::ThreadTimes,
     process::{FileId, ImageId, Processes},
     symbolize::{JitProcess, Reason, Resolved, Symbol, Symbolizer},
     unwind::Functions,
@@ -48,6 +50,8 @@ pub struct Collected<'a> {
     pub probed: &'a [(FileId, Range<u64>)],
     /// What lives of the allocations, if that was followed to the end.
     pub heap: Option<&'a Heap>,
+    /// Where the time of threads went that no sample tells of, if that was measured.
+    pub threads: Option<&'a ThreadTimes>,
     /// The end of the recording, in the time of samples.
     pub end_ns: u64,
 }
@@ -60,6 +64,7 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
     all.sort_unstable_by_key(|(key, _)| *key);
     let in_use = collected.heap.map(Heap::in_use).unwrap_or_default();
     let mut allocations = allocations::Summary::of(&collected);
+    let measured = times::Measured::of(collected);
     for (key, counted) in all {
         let path = path_of(&mut profile, &frames, collected, key);
         if is_nested(collected, key) {
@@ -70,10 +75,21 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
         if key.event == Event::ALLOCATED {
             allocations.add(&profile, &path, key, counted);
         }
+        if let (Some(measured), Event::CPU) = (&measured, key.event) {
+            let n_ns = counted.weight as f64 * measured.cpu_sample_ns(key.image, key.tid);
+            // The conversion saturates.
+            let counted = Counted { weight: n_ns.round() as u64, ..counted };
+            add(&mut profile, collected, key, path, counted, InUse::default());
+            continue;
+        }
         let in_use = in_use.get(key).copied().unwrap_or_default();
         add(&mut profile, collected, key, path, counted, in_use);
     }
     profile.meta_mut().allocations = allocations.into_report();
+    if let Some(measured) = measured {
+        measured.add_rest(&mut profile, collected);
+        profile.meta_mut().times = Some(measured.into_report(collected));
+    }
     let remark = values::remark(&profile, collected.source);
     profile.meta_mut().comments.extend(remark);
     profile
@@ -110,6 +126,12 @@ fn path_of(profile: &mut Profile, frames: &Frames, collected: Collected<'_>, key
     // Who allocates is who called the allocator, which itself is in every stack.
     if matches!(key.event, Event::ALLOCATED | Event::POOLED) && path.len() > 1 {
         path.pop();
+    }
+    // A blocked stack ends where the kernel waits. These two do not tell by themselves that the thread did not run.
+    match key.event {
+        Event::IDLE => path.push(profile.reason("[idle]")),
+        Event::RUNNABLE => path.push(profile.reason("[waiting for a CPU]")),
+        _ => {}
     }
     path
 }

@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod late_walk;
 pub mod memory;
 pub mod object;
+pub mod off_cpu;
 pub(crate) mod output;
 pub mod private_dir;
 pub mod privileges;

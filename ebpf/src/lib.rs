@@ -8,6 +8,7 @@ pub mod branchless;
 pub mod hash;
 pub mod interval;
 pub mod lookup;
+pub mod off_cpu;
 pub mod rows;
 pub mod unwind;
 pub mod walk;

@@ -9,13 +9,14 @@ mod programs {
     use core::ffi::c_void;
 
     use aya_ebpf::{
-        macros::{perf_event, raw_tracepoint, tracepoint, uprobe, uretprobe},
+        macros::{btf_tracepoint, perf_event, raw_tracepoint, tracepoint, uprobe, uretprobe},
         programs::{
-            PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext,
+            BtfTracePointContext, PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext,
+            TracePointContext,
         },
     };
 
-    use crate::bpf::{alloc, cpu, follow, resident};
+    use crate::bpf::{alloc, cpu, follow, off_cpu, resident};
 
     /// From a session's entry: its return is left alone.
     const ENTRY_ONLY: u32 = 1;
@@ -73,6 +74,20 @@ mod programs {
     #[raw_tracepoint(tracepoint = "sched_process_exec")]
     pub(crate) fn brazier_exec(_ctx: RawTracePointContext) -> i32 {
         follow::exec();
+        0
+    }
+
+    /// `sched_switch`: a thread leaves its CPU, and another comes.
+    #[btf_tracepoint(function = "sched_switch")]
+    pub(crate) fn brazier_switch(ctx: BtfTracePointContext) -> i32 {
+        off_cpu::switched(&ctx);
+        0
+    }
+
+    /// `sys_exit`: a system call is over.
+    #[raw_tracepoint(tracepoint = "sys_exit")]
+    pub(crate) fn brazier_sys_exit(_ctx: RawTracePointContext) -> i32 {
+        off_cpu::returned();
         0
     }
 

@@ -43,6 +43,7 @@ mod samples;
 mod stacks;
 mod strings;
 mod table;
+mod times;
 mod units;
 
 pub use allocations::{AllocationStack, Allocations, Live, LiveAges, MAX_ALLOCATION_STACKS};
@@ -58,4 +59,5 @@ pub use report_text::{TextStyle, write_text};
 pub use samples::{Process, ProcessHandle, Sample, Thread, ThreadHandle, ValueType, WrongValueCount};
 pub use stacks::StackHandle;
 pub use strings::{MAX_TEXT_BYTES, StrId};
+pub use times::{ThreadTime, Times};
 pub use units::bytes_text;

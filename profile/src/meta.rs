@@ -1,6 +1,6 @@
 //! What is known of the run itself. The model cannot look around, so whoever measured says it.
 
-use crate::allocations::Allocations;
+use crate::{allocations::Allocations, times::Times};
 
 /// How a profile came to be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Meta {
     pub probes: Option<Probes>,
     /// Allocations by stack; None if nobody looked at them.
     pub allocations: Option<Allocations>,
+    /// Where the time of threads went; None if nobody measured it.
+    pub times: Option<Times>,
     /// Free text for the reader.
     pub comments: Vec<String>,
 }

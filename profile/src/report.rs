@@ -12,6 +12,7 @@ use crate::{
     meta::{FirstStacks, Overhead, Probes, UnwindTables},
     model::Profile,
     strings::UNKNOWN,
+    times::Times,
     units::{percent, rounded},
 };
 
@@ -40,6 +41,8 @@ pub struct Report {
     pub probes: Option<Probes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations: Option<Allocations>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<Times>,
     pub totals: Vec<ReportTotal>,
     pub value: ReportValue,
     pub functions: usize,
@@ -173,6 +176,7 @@ impl Report {
             unwind_tables: meta.unwind_tables,
             probes: meta.probes.clone(),
             allocations: meta.allocations.clone(),
+            times: meta.times.clone(),
             value: totals.get(weight_idx).map_or_else(
                 || ReportValue { kind: UNKNOWN.into(), unit: UNKNOWN.into() },
                 |total| ReportValue { kind: total.kind.clone(), unit: total.unit.clone() },

@@ -7,6 +7,7 @@ use crate::{
     growth::stack_text,
     report::Report,
     strings::{MAX_TEXT_BYTES, UNKNOWN},
+    times,
     units::{bytes_text, time_text, value_text},
 };
 
@@ -61,6 +62,7 @@ impl fmt::Display for Styled<'_> {
         self.header(f)?;
         self.functions(f)?;
         self.allocations(f)?;
+        self.times(f)?;
         self.stacks(f)?;
         self.processes(f)?;
         self.threads(f)?;
@@ -128,6 +130,11 @@ impl Styled<'_> {
             writeln!(f, "{row}")?;
         }
         self.more(f, self.report.functions, "functions")
+    }
+
+    fn times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(times) = &self.report.times else { return Ok(()) };
+        times::write(f, times, |text| self.paint(BOLD, text), |text| self.fitted(text, 0))
     }
 
     fn allocations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,10 +260,14 @@ impl Styled<'_> {
         value_text(value, &self.report.value.unit)
     }
 
-    /// Pieces go by their name, all else by its unit.
+    /// Pieces go by their name, times are times, all else goes by its unit.
     fn value_head(&self) -> String {
         let value = &self.report.value;
-        let head = if value.unit == "count" { &value.kind } else { &value.unit };
+        let head = match value.unit.as_str() {
+            "count" => &value.kind,
+            "nanoseconds" => "time",
+            unit => unit,
+        };
         cut(&printable(head), 10)
     }
 

@@ -34,10 +34,11 @@ pub(crate) fn change_text(bytes: i64) -> String {
     format!("{sign}{}", bytes_text(bytes.unsigned_abs()))
 }
 
-/// A value for people: bytes in a larger unit, all else as it is.
+/// A value for people: bytes and times in a larger unit, all else as it is.
 pub(crate) fn value_text(value: i64, unit: &str) -> String {
     match u64::try_from(value) {
         Ok(bytes) if unit == "bytes" => bytes_text(bytes),
+        Ok(ns) if unit == "nanoseconds" => time_text(ns),
         _ => value.to_string(),
     }
 }

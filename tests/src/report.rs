@@ -20,6 +20,7 @@ pub struct Report {
     pub overhead: Overhead,
     pub allocations: Option<Allocations>,
     pub probes: Option<Probes>,
+    pub times: Option<Times>,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     #[serde(default)]
@@ -124,6 +125,26 @@ impl Allocations {
             (allocated + stack.alloc_bytes, live + stack.live.as_ref().map_or(0, |live| live.bytes))
         })
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Times {
+    pub min_block_ns: u64,
+    pub threads: Vec<ThreadTime>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct ThreadTime {
+    pub pid: u32,
+    pub process: String,
+    pub tid: u32,
+    pub elapsed_ns: u64,
+    pub on_cpu_ns: u64,
+    pub blocked_ns: u64,
+    pub idle_ns: u64,
+    pub runnable_ns: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

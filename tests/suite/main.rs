@@ -30,6 +30,7 @@ mod mapped_files;
 mod memory;
 mod metrics;
 mod nginx;
+mod off_cpu;
 mod privileges;
 mod probe_cycles;
 mod probes;

@@ -94,6 +94,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "turnover", source: "turnover.c", flags: &NO_FRAME_POINTERS },
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "costly", source: "costly.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "waits", source: "waits.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
 

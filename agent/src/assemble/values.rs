@@ -4,14 +4,23 @@
 //! |---|---|
 //! | CPU | `samples/count`, `cpu/nanoseconds` |
 //! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
+//! | time off the CPU | `samples/count`, where CPU time is sampled beside it `cpu/nanoseconds`, `runnable/nanoseconds`, `blocked/nanoseconds`, with idle waits `idle/nanoseconds`, `off_cpu/nanoseconds` (the sum of these three), and with CPU time `wall/nanoseconds` (the sum of both) |
 //! | allocations | `samples/count`, `pool_objects/count`, `pool_space/bytes`, `alloc_objects/count`, `alloc_space/bytes`; where frees were seen, also `inuse_objects/count`, `inuse_space/bytes` (the names that Go's heap profiles gave them) |
 //!
 //! What a pool of the target handed out it took from an allocator before, so it is in no sum with what those gave.
 
-use abi::event::Event;
+use abi::{
+    event::Event,
+    off_cpu::{BLOCKED, IDLE, ON_CPU, RUNNABLE},
+};
 use profile::{Profile, ValueType, bytes_text};
 
-use crate::{aggregate::Counted, heap::InUse, kernel::Source};
+use crate::{
+    aggregate::Counted,
+    heap::InUse,
+    kernel::{OffCpu, Source},
+    off_cpu::kind_of,
+};
 
 const SAMPLES: ValueType = ValueType::fixed("samples", "count");
 
@@ -44,6 +53,22 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             }
             (types, of_all)
         }
+        Source::OffCpu(OffCpu { has_idle, cpu_frequency_hz, .. }) => {
+            let has_cpu = cpu_frequency_hz > 0;
+            let mut types = vec![SAMPLES];
+            let kinds = [
+                ("cpu", has_cpu),
+                ("runnable", true),
+                ("blocked", true),
+                ("idle", has_idle),
+                ("off_cpu", true),
+                ("wall", has_cpu),
+            ];
+            let kinds = kinds.into_iter().filter(|(_, is_there)| *is_there);
+            types.extend(kinds.map(|(kind, _)| ValueType::fixed(kind, "nanoseconds")));
+            let last = types.len() - 1;
+            (types, last)
+        }
     }
 }
 
@@ -57,6 +82,25 @@ pub fn index_of(source: Source, name: &str) -> Result<usize, String> {
         let known: Vec<&str> = types.iter().map(|it| it.kind.as_ref()).collect();
         format!("there is no value `{name}` here; there are: {}", known.join(", "))
     })
+}
+
+/// The values of time that a thread spent; CPU time is given in nanoseconds, too.
+pub(super) fn of_time(off_cpu: OffCpu, kind: usize, n_samples: u64, n_ns: u64) -> Vec<i64> {
+    let of = |which: usize| if kind == which { n_ns } else { 0 };
+    let has_cpu = off_cpu.cpu_frequency_hz > 0;
+    let mut values = vec![n_samples];
+    if has_cpu {
+        values.push(of(ON_CPU));
+    }
+    values.extend([of(RUNNABLE), of(BLOCKED)]);
+    if off_cpu.has_idle {
+        values.push(of(IDLE));
+    }
+    values.push(if kind == ON_CPU { 0 } else { n_ns });
+    if has_cpu {
+        values.push(n_ns);
+    }
+    values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
 }
 
 /// The values of what was counted, and of what of it lives.
@@ -91,6 +135,10 @@ pub(super) fn of(source: Source, event: Event, counted: Counted, in_use: InUse) 
             }
             values
         }
+        Source::OffCpu(off_cpu) => {
+            let kind = kind_of(event).unwrap_or(ON_CPU);
+            return of_time(off_cpu, kind, counted.n_samples, weight);
+        }
     };
     values.into_iter().map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect()
 }
@@ -115,7 +163,11 @@ pub(super) fn remark(profile: &Profile, source: Source) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{index_of, of, types};
-    use crate::{aggregate::Counted, heap::InUse, kernel::Source};
+    use crate::{
+        aggregate::Counted,
+        heap::InUse,
+        kernel::{OffCpu, Source},
+    };
     use abi::event::Event;
 
     #[test]
@@ -151,6 +203,31 @@ mod tests {
         let counted = Counted { n_samples: 3, n_events: 3.0, weight: 3, ..Counted::default() };
         let values = of(Source::Cpu { frequency_hz: 100 }, Event::CPU, counted, InUse::default());
         assert_eq!(values, [3, 30_000_000]);
+    }
+
+    #[test]
+    fn time_is_under_its_kind_and_in_the_sums_that_it_belongs_to() {
+        let off_cpu = OffCpu { min_block_ns: 1, has_idle: true, cpu_frequency_hz: 99, is_wall: true };
+        let names = |off_cpu| {
+            let (types, weight_idx) = types(Source::OffCpu(off_cpu));
+            let names: Vec<String> = types.iter().map(|it| it.kind.to_string()).collect();
+            (names.join(" "), names[weight_idx].clone())
+        };
+        let all = "samples cpu runnable blocked idle off_cpu wall".to_owned();
+        assert_eq!(names(off_cpu), (all, "wall".to_owned()));
+        let counted = Counted { n_samples: 2, n_events: 2.0, weight: 500, ..Counted::default() };
+        let cases = [
+            (Event::CPU, [2, 500, 0, 0, 0, 0, 500]),
+            (Event::RUNNABLE, [2, 0, 500, 0, 0, 500, 500]),
+            (Event::BLOCKED, [2, 0, 0, 500, 0, 500, 500]),
+            (Event::IDLE, [2, 0, 0, 0, 500, 500, 500]),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(of(Source::OffCpu(off_cpu), event, counted, InUse::default()), expected, "{event:?}");
+        }
+        let alone = OffCpu { has_idle: false, cpu_frequency_hz: 0, is_wall: false, ..off_cpu };
+        assert_eq!(names(alone), ("samples runnable blocked off_cpu".to_owned(), "off_cpu".to_owned()));
+        assert_eq!(of(Source::OffCpu(alone), Event::BLOCKED, counted, InUse::default()), [2, 0, 500, 500]);
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Stacks {
         let options = Options {
             targets: Targets::Pids(args.pids.clone()),
             follow_children: !args.no_children,
-            source: Source::Resident { interval_bytes: DEFAULT_FAULTS_INTERVAL_BYTES },
+            sources: vec![Source::Resident { interval_bytes: DEFAULT_FAULTS_INTERVAL_BYTES }],
             probe_budget_percent: 0.0,
             table_bytes: args.table_memory,
             table_cache,

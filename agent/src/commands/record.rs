@@ -2,6 +2,7 @@
 
 mod comments;
 mod probes;
+mod sources;
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -18,7 +19,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use profile::{FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, UnwindTables};
 
 use crate::{
-    args::{Event, RecordArgs, ReportForm},
+    args::{RecordArgs, ReportForm},
     assemble,
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
@@ -30,16 +31,13 @@ use crate::{
     symbolize::{self, Symbolizer},
 };
 
+pub(super) use sources::DEFAULT_FAULTS_INTERVAL_BYTES;
+
 /// Columns of the report when it is piped: C++ names pass a thousand characters, and JSON has them whole.
 pub(super) const PIPED_WIDTH: usize = 140;
 
 /// How long to record when nothing says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-
-/// How far samples of resident memory are apart when nothing says otherwise.
-pub(super) const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
-/// The same for allocations, of which there are many more.
-const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
 
 /// Runs the command; gives the exit code.
 ///
@@ -49,16 +47,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     // Everything that can be found wrong is found before the kernel is touched.
     let format = output::format(args.format, &args.output)?;
     let destination = Destination::check(&args.output)?;
-    let source = match args.event {
-        Event::Cpu => Source::Cpu { frequency_hz: frequency(args.frequency)? },
-        Event::Faults => {
-            Source::Resident { interval_bytes: args.interval.unwrap_or(DEFAULT_FAULTS_INTERVAL_BYTES) }
-        }
-        Event::Alloc => {
-            let interval_bytes = args.interval.unwrap_or(DEFAULT_ALLOC_INTERVAL_BYTES);
-            Source::Alloc { interval_bytes, live_heap: !args.no_live_heap }
-        }
-    };
+    let (sources, source) = sources::sources(args, || frequency(args.frequency))?;
     if let Some(name) = &args.value {
         assemble::value_index(source, name).map_err(|reason| anyhow!("--value {name}: {reason}"))?;
     }
@@ -83,7 +72,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let options = Options {
         targets,
         follow_children: !args.no_children,
-        source,
+        sources,
         probe_budget_percent: args.probe_budget,
         table_bytes: args.table_memory,
         table_cache,
@@ -241,7 +230,7 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),
         host: procfs::host_name(),
         command,
-        event: recording.clock.name().to_owned(),
+        event: recording.clocks.iter().map(|clock| clock.name()).collect::<Vec<_>>().join(" and "),
         frequency_hz,
         period_ns: 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0),
         lost,
@@ -252,6 +241,7 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         unwind_tables: Some(unwind_tables(recording)),
         probes: recording.probing.as_ref().map(|probing| probes::summary(probing, recording.duration)),
         allocations: None,
+        times: None,
         comments: comments::comments(recording),
     }
 }
@@ -335,6 +325,7 @@ fn report(
                         Source::Cpu { .. } => "used no CPU time",
                         Source::Resident { .. } => "neither took nor released memory",
                         Source::Alloc { .. } => "allocated nothing, or nothing that fell due,",
+                        Source::OffCpu(_) => "did not wait for as long as --min-block for anything",
                     };
                     writeln!(out, "no samples: the targets {nothing} while they were recorded")?;
                 }

@@ -39,6 +39,7 @@ impl Lost {
             tables_refused,
             captures_dropped,
             mappings_refused,
+            threads_full,
             unexplained,
         } = *losses;
         for (cause, count) in [
@@ -58,6 +59,7 @@ impl Lost {
             ("tables_refused", tables_refused),
             ("captures_dropped", captures_dropped),
             ("mappings_refused", mappings_refused),
+            ("threads_not_followed", threads_full),
         ] {
             add(&mut self.others, cause, count);
         }

@@ -45,5 +45,6 @@ pub(super) fn program(source: Source) -> &'static str {
         Source::Cpu { .. } => "cpu",
         Source::Resident { .. } => "faults",
         Source::Alloc { .. } => "alloc",
+        Source::OffCpu(_) => "off-cpu",
     }
 }

@@ -4,18 +4,24 @@ use std::{fs, io};
 
 use abi::{event::Event, names};
 use aya::{
-    Ebpf,
+    Btf, Ebpf,
     programs::{
-        PerfEvent, ProgramError, RawTracePoint, TracePoint,
+        BtfTracePoint, PerfEvent, ProgramError, RawTracePoint, TracePoint,
         perf_event::{
             HardwareEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
         },
+        raw_trace_point::RawTracePointLinkId,
+        tp_btf::BtfTracePointLinkId,
         trace_point::TracePointLinkId,
     },
     util::online_cpus,
 };
 
 use super::{KernelError, tracepoint};
+
+/// What the programs of time off the CPU are attached to.
+const SCHED_SWITCH: &str = "tracepoint sched_switch";
+const SYS_EXIT: &str = "raw tracepoint sys_exit";
 
 const MAX_SAMPLE_RATE: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
 
@@ -39,6 +45,21 @@ pub enum Source {
         /// Whether they are followed until they are freed.
         live_heap: bool,
     },
+    /// Time off the CPU.
+    OffCpu(OffCpu),
+}
+
+/// How time off the CPU is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffCpu {
+    /// Shorter waits have no stack: they are summed up by thread.
+    pub min_block_ns: u64,
+    /// Idle waits are sampled, too.
+    pub has_idle: bool,
+    /// Samples a second of the CPU time that goes into the same profile; 0 if none does.
+    pub cpu_frequency_hz: u64,
+    /// What has no sample is in the profile as well, so that it adds up to all the time of each thread.
+    pub is_wall: bool,
 }
 
 impl Source {
@@ -49,6 +70,7 @@ impl Source {
             Self::Cpu { .. } => event == Event::CPU,
             Self::Resident { .. } => event.is_of_resident_memory(),
             Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
+            Self::OffCpu(_) => matches!(event, Event::BLOCKED | Event::IDLE | Event::RUNNABLE),
         }
     }
 
@@ -63,6 +85,7 @@ impl Source {
     pub const fn frequency_hz(self) -> u64 {
         match self {
             Self::Cpu { frequency_hz } => frequency_hz,
+            Self::OffCpu(off_cpu) => off_cpu.cpu_frequency_hz,
             Self::Resident { .. } | Self::Alloc { .. } => 0,
         }
     }
@@ -72,7 +95,16 @@ impl Source {
     pub const fn probes_for_live_heap(self) -> Option<bool> {
         match self {
             Self::Alloc { live_heap, .. } => Some(live_heap),
-            Self::Cpu { .. } | Self::Resident { .. } => None,
+            Self::Cpu { .. } | Self::Resident { .. } | Self::OffCpu(_) => None,
+        }
+    }
+
+    /// How time off the CPU is measured, if it is.
+    #[must_use]
+    pub const fn off_cpu(self) -> Option<OffCpu> {
+        match self {
+            Self::OffCpu(off_cpu) => Some(off_cpu),
+            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } => None,
         }
     }
 
@@ -80,7 +112,7 @@ impl Source {
     #[must_use]
     pub const fn interval_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu { .. } => None,
+            Self::Cpu { .. } | Self::OffCpu(_) => None,
             Self::Resident { interval_bytes } | Self::Alloc { interval_bytes, .. } => Some(interval_bytes),
         }
     }
@@ -97,6 +129,8 @@ pub enum Clock {
     RssStat,
     /// A call of an allocator.
     Alloc,
+    /// A thread that comes back to a CPU.
+    SchedSwitch,
 }
 
 impl Clock {
@@ -108,6 +142,7 @@ impl Clock {
             Self::CpuClock => "cpu-clock",
             Self::RssStat => "rss_stat",
             Self::Alloc => "alloc",
+            Self::SchedSwitch => "sched_switch",
         }
     }
 }
@@ -122,6 +157,7 @@ pub(super) struct Sampling {
 enum Links {
     Cpu(Vec<PerfEventLinkId>),
     Tracepoint(TracePointLinkId),
+    Switch(BtfTracePointLinkId, RawTracePointLinkId),
     /// [`super::uprobe`] holds them.
     Elsewhere,
 }
@@ -158,6 +194,12 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
         }
         // [`super::uprobe`] loads what it attaches.
         Source::Alloc { .. } => Ok(()),
+        Source::OffCpu(_) => {
+            let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
+            let load = |program: &mut BtfTracePoint| program.load("sched_switch", &types);
+            loaded(ebpf, names::PROGRAM_SWITCH, load)?;
+            loaded(ebpf, names::PROGRAM_SYS_EXIT, RawTracePoint::load).map(drop)
+        }
     }
 }
 
@@ -173,6 +215,13 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
             Ok(Sampling { source, clock: Clock::RssStat, links: Links::Tracepoint(link) })
         }
         Source::Alloc { .. } => Ok(Sampling { source, clock: Clock::Alloc, links: Links::Elsewhere }),
+        Source::OffCpu(_) => {
+            let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
+            let exit = at_exit.attach("sys_exit").map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))?;
+            let at_switch: &mut BtfTracePoint = program(ebpf, names::PROGRAM_SWITCH)?;
+            let switch = at_switch.attach().map_err(attach_error(names::PROGRAM_SWITCH, SCHED_SWITCH))?;
+            Ok(Sampling { source, clock: Clock::SchedSwitch, links: Links::Switch(switch, exit) })
+        }
     }
 }
 
@@ -214,6 +263,12 @@ pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelEr
         Links::Tracepoint(link) => {
             let program: &mut TracePoint = program(ebpf, names::PROGRAM_RESIDENT)?;
             program.detach(link).map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))
+        }
+        Links::Switch(switch, exit) => {
+            let at_switch: &mut BtfTracePoint = program(ebpf, names::PROGRAM_SWITCH)?;
+            at_switch.detach(switch).map_err(attach_error(names::PROGRAM_SWITCH, SCHED_SWITCH))?;
+            let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
+            at_exit.detach(exit).map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))
         }
         Links::Elsewhere => Ok(()),
     }

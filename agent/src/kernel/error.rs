@@ -96,6 +96,28 @@ pub enum KernelError {
         /// How many.
         limit: u32,
     },
+    /// The kernel's description of its types.
+    #[error("cannot read /sys/kernel/btf/vmlinux (a kernel with CONFIG_DEBUG_INFO_BTF has it)")]
+    KernelTypes {
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The same, as the loader reads it.
+    #[error("cannot read the kernel's description of its types")]
+    Btf {
+        /// What aya answered.
+        #[source]
+        source: aya::BtfError,
+    },
+    /// A structure of the kernel looks different.
+    #[error("this kernel's description of its types has no `{field}` in `{structure}`")]
+    NoField {
+        /// The structure.
+        structure: &'static str,
+        /// What it lacks.
+        field: &'static str,
+    },
     /// The memory of a map.
     #[error("cannot map the memory of `{map}`")]
     MapMemory {

@@ -15,10 +15,20 @@ const MAX_RING_BYTES: u32 = 64 << 20;
 /// time: four times what other sources need lasts until the next reading.
 const ALLOC_RING_FACTOR: u32 = 4;
 
+/// The slot of programs that cannot be preempted, and one for those of time off the CPU: they cannot either, but a timer of
+/// the CPU clock may interrupt them.
+const SWITCH_SLOTS: u32 = 2;
+
 /// Loads maps and programs, with room for what is to be sampled: memory is taken when maps are made.
 pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelError> {
     let has_probes = sources.iter().any(|source| matches!(source, Source::Alloc { .. }));
-    let (n_slots, ring_factor) = if has_probes { (limits::N_SLOTS, ALLOC_RING_FACTOR) } else { (1, 1) };
+    let has_switches = sources.iter().any(|source| source.off_cpu().is_some());
+    let (n_slots, ring_factor) = match (has_probes, has_switches) {
+        (true, _) => (limits::N_SLOTS, ALLOC_RING_FACTOR),
+        (false, true) => (SWITCH_SLOTS, 1),
+        (false, false) => (1, 1),
+    };
+    let n_threads = if has_switches { limits::MAX_THREADS } else { 1 };
     let has_live_heap = sources.iter().any(|source| source.has_live_heap());
     let (n_pending, n_live) = if has_live_heap { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
     EbpfLoader::new()
@@ -29,6 +39,7 @@ pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelErr
         .map_max_entries(names::MAP_CAPTURE, n_slots)
         .map_max_entries(names::MAP_PENDING, n_pending)
         .map_max_entries(names::MAP_LIVE, n_live)
+        .map_max_entries(names::MAP_THREADS, n_threads)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }

@@ -4,6 +4,7 @@
 //! programs, maps and events.
 
 mod attach;
+mod btf;
 mod cost;
 mod error;
 mod live;
@@ -13,6 +14,7 @@ mod shared;
 mod sideband;
 mod table_room;
 mod tables;
+mod threads;
 mod tracefs;
 mod tracepoint;
 mod unwind_tables;
@@ -24,9 +26,10 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, Controls},
+    config::{Config, Controls, SAMPLE_IDLE},
     counter::Counter,
     names,
+    off_cpu::Thread,
     unwind::UnwindRule,
 };
 use aya::{
@@ -34,7 +37,7 @@ use aya::{
     maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 
-pub use attach::{Clock, Source, max_frequency_hz};
+pub use attach::{Clock, OffCpu, Source, max_frequency_hz};
 pub use cost::{Cost, keep_statistics};
 pub use error::KernelError;
 pub use live::LiveObject;
@@ -59,6 +62,7 @@ pub struct Kernel {
     sampling: Vec<attach::Sampling>,
     uprobes: uprobe::Uprobes,
     live: live::LiveTables,
+    threads: threads::Threads,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<cost::Statistics>,
 }
@@ -80,6 +84,16 @@ impl Kernel {
         let interval_bytes = intervals_bytes.next();
         let config = Config { is_in_bytes: interval_bytes.is_some().into(), ..config };
         debug_assert!(intervals_bytes.next().is_none(), "{sources:?}");
+        let config = match sources.iter().find_map(|source| source.off_cpu()) {
+            Some(off_cpu) => Config {
+                // What is measured has a length.
+                min_block_ns: off_cpu.min_block_ns.max(1),
+                task_pid_at: btf::offset_of("task_struct", "pid")?,
+                off_cpu: if off_cpu.has_idle { SAMPLE_IDLE } else { 0 },
+                ..config
+            },
+            None => config,
+        };
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
         sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;
@@ -93,6 +107,7 @@ impl Kernel {
             controls: Controls { is_sampling: 0, interval_bytes: interval_bytes.unwrap_or(0) },
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
+            threads: threads::Threads::take(&mut ebpf)?,
             ebpf,
             sideband,
             sources,
@@ -299,7 +314,24 @@ impl Kernel {
             Source::Cpu { .. } => cost::of_program(&self.ebpf, names::PROGRAM_CPU),
             Source::Resident { .. } => cost::of_program(&self.ebpf, names::PROGRAM_RESIDENT),
             Source::Alloc { .. } => self.uprobes.cost(&self.ebpf),
+            Source::OffCpu(_) => {
+                let programs = [names::PROGRAM_SWITCH, names::PROGRAM_SYS_EXIT];
+                programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
+            }
         }
+    }
+
+    /// Follows a thread that is there, for time off the CPU; gives `false` without room for it.
+    pub fn follow_thread(&mut self, tid: u32, thread: &Thread) -> bool {
+        self.threads.follow(tid, thread)
+    }
+
+    /// The threads that are followed, by their IDs, as they stand.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn threads(&self) -> Result<Vec<(u32, Thread)>, KernelError> {
+        self.threads.read()
     }
 
     /// Forgets live objects, as nobody will free them: their process has ended.

@@ -11,6 +11,7 @@ use super::FileId;
 
 /// One image of one process. Two processes with the same ID, one after the other, are two images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(Default))]
 pub struct ImageId(pub(super) u32);
 
 /// What stands behind executable memory.

@@ -11,6 +11,7 @@ pub mod root;
 pub mod smaps;
 pub mod stat;
 pub mod status;
+pub mod system_call;
 pub mod tasks;
 
 /// Largest /proc text file read whole, in bytes: `status` and `stat` are far below one page.

@@ -11,6 +11,11 @@ pub fn all_pids() -> io::Result<impl Iterator<Item = u32>> {
     numeric_names("/proc")
 }
 
+/// The ids of the threads of a process.
+pub fn thread_ids(pid: u32) -> io::Result<impl Iterator<Item = u32>> {
+    numeric_names(&format!("/proc/{pid}/task"))
+}
+
 /// The threads of a process and their names. A thread that ends meanwhile is left out.
 pub fn threads(pid: u32) -> io::Result<Vec<(u32, String)>> {
     let tids = numeric_names(&format!("/proc/{pid}/task"))?;

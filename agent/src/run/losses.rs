@@ -25,6 +25,8 @@ pub struct Losses {
     pub captures_dropped: u64,
     /// Mappings of processes that have more than a process can have: code there is not known.
     pub mappings_refused: u64,
+    /// Threads that were there at the start and that there was no room to follow.
+    pub threads_full: u64,
     /// Samples that the kernel side counted and that neither came nor were counted as lost.
     pub unexplained: u64,
 }

@@ -36,7 +36,7 @@ pub use targets::{Choose, TargetError, Targets};
 pub use window::Window;
 
 use crate::{
-    kernel::{Clock, KernelError, Source},
+    kernel::{KernelError, Source},
     table_cache::TableCache,
 };
 use session::Session;
@@ -51,8 +51,8 @@ pub struct Options {
     pub targets: Targets,
     /// Their children, too, present and future.
     pub follow_children: bool,
-    /// What to sample.
-    pub source: Source,
+    /// What to sample. One source at most is measured in bytes.
+    pub sources: Vec<Source>,
     /// What probes may cost, in percent of one CPU.
     pub probe_budget_percent: f64,
     /// Memory for unwind tables, at most.
@@ -109,7 +109,7 @@ pub fn record(
     let Options {
         mut targets,
         follow_children,
-        source,
+        sources,
         probe_budget_percent,
         table_bytes,
         table_cache,
@@ -121,12 +121,11 @@ pub fn record(
         Targets::Cgroup(group) => Some(PathBuf::from(&group.path)),
         _ => None,
     };
-    let mut session = Session::start(vec![source], &targets, follow_children, table_bytes, table_cache)?;
+    let mut session = Session::start(sources, &targets, follow_children, table_bytes, table_cache)?;
     if over_time {
         session.keep_over_time();
     }
     let clocks = session.start_sampling(probe_budget_percent, group, follow_children)?;
-    let clock = clocks.first().copied().unwrap_or(Clock::CpuClock);
     if let Targets::Command(command) = &mut targets {
         command.release()?;
     }
@@ -157,7 +156,7 @@ pub fn record(
         session.pump();
         progress(elapsed, session.n_samples());
     };
-    let mut recording = session.finish(end, clock, began)?;
+    let mut recording = session.finish(end, clocks, began)?;
     // Afterwards: a command may take its time to end, and nobody would read the ring meanwhile.
     if let Targets::Command(command) = targets {
         recording.exit_status = command.finish();

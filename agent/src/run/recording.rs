@@ -11,6 +11,7 @@ use crate::{
     heap::Heap,
     kernel::{Clock, Cost, KernelError, Source},
     object::ObjectFile,
+    off_cpu::ThreadTimes,
     process::{FileId, ImageId, Processes},
     symbolize::JitProcess,
     table_cache::CacheCounts,
@@ -67,9 +68,11 @@ pub struct Recording {
     /// Why it ended.
     pub end: End,
     /// What samples fell due by.
-    pub clock: Clock,
-    /// What was sampled.
+    pub clocks: Vec<Clock>,
+    /// What the profile is of.
     pub source: Source,
+    /// Where the time of threads went that no sample tells of, if that was measured.
+    pub threads: Option<ThreadTimes>,
     /// How long it lasted.
     pub duration: Duration,
     /// When it began, in nanoseconds since the Unix epoch.
@@ -96,6 +99,7 @@ impl Recording {
             functions: &self.functions,
             jit: &self.jit,
             heap: self.heap.as_ref(),
+            threads: self.threads.as_ref(),
             end_ns: self.end_ns,
             probed: self.probing.as_ref().map_or(&[], |probing| &probing.functions),
         }

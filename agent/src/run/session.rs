@@ -3,10 +3,12 @@
 mod bounds;
 mod counting;
 mod living;
+mod off_cpu;
 mod table_writes;
 mod window;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -28,6 +30,7 @@ use crate::{
     clock,
     decode::{self, ProcessEvent, Record},
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
+    off_cpu::ThreadTimes,
     procfs::status,
     table_cache::TableCache,
     table_op::TableOp,
@@ -52,6 +55,10 @@ pub(super) struct Session {
     beginnings: Beginnings,
     late: Late,
     living: Living,
+    /// Where the time of threads went that no sample tells of, if it is measured.
+    threads: Option<ThreadTimes>,
+    /// Who was there when the recording began.
+    present: BTreeSet<u32>,
     /// Read, and not counted yet.
     samples: Vec<Sample>,
     /// Read, and not applied yet.
@@ -87,6 +94,7 @@ impl Session {
         // The first samples are to find their tables.
         world.tables.wait();
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
+        let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
         let mut session = Self {
             probing: None,
             kernel: Kernel::load(sources, config, table_bytes, sideband)?,
@@ -98,6 +106,8 @@ impl Session {
             beginnings: Beginnings::default(),
             late: Late::default(),
             living,
+            threads,
+            present: BTreeSet::new(),
             samples: Vec::new(),
             events: Vec::new(),
             cpu_before_ns: 0,
@@ -131,6 +141,7 @@ impl Session {
             }
             known.extend(&new);
         }
+        session.present = known;
         let as_of_ns = clock::monotonic_ns();
         session.pump_until(as_of_ns);
         // The first sample is to be walked whole. What happened while we wait is not in the tables yet, so they
@@ -159,6 +170,7 @@ impl Session {
         self.cpu_before_ns = clock::process_cpu_ns();
         self.beginnings.start(clock::monotonic_ns());
         self.living.start(clock::monotonic_ns());
+        self.follow_threads();
         self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
         Ok(clocks)
@@ -242,14 +254,23 @@ impl Session {
     }
 
     /// Ends sampling that began at `began`, and hands everything over. The kernel side is gone afterwards.
-    pub(super) fn finish(mut self, end: End, clock: Clock, began: Instant) -> Result<Recording, KernelError> {
+    pub(super) fn finish(
+        mut self,
+        end: End,
+        clocks: Vec<Clock>,
+        began: Instant,
+    ) -> Result<Recording, KernelError> {
         let duration = self.end()?.saturating_duration_since(began);
         let end_ns = self.living.until_ns();
         let mut counters = self.kernel.counters()?;
         self.finish_living(end, &mut counters)?;
         self.settle_losses(&counters);
         let usage = self.usage();
-        let source = self.kernel.sources().first().copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
+        self.finish_threads(end_ns)?;
+        let sources = self.kernel.sources();
+        // The profile of time off the CPU has room for the CPU time that was sampled beside it.
+        let source = sources.iter().find(|source| source.off_cpu().is_some()).or(sources.first());
+        let source = source.copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
         let probing = self.probing.map(|probing| probing.into_report(&self.kernel)).transpose()?;
         let has_all_frees = probing.as_ref().is_some_and(ProbingReport::has_all_frees);
         let Self {
@@ -260,6 +281,7 @@ impl Session {
             beginnings,
             late,
             living,
+            threads,
             start_unix_ns,
             ..
         } = self;
@@ -275,12 +297,13 @@ impl Session {
             first_stacks: beginnings.sum(),
             n_walked_late: late.n_walked,
             heap: living.into_heap().filter(|_| has_all_frees),
+            threads,
             end_ns,
             n_cut_late: late.n_cut,
             probing,
             usage,
             end,
-            clock,
+            clocks,
             source,
             duration,
             start_unix_ns,

@@ -7,7 +7,7 @@ use profile::Labels;
 
 use super::{FirstStacks, Losses, RunError, Targets, Usage, Window, raise_file_limit, session::Session};
 use crate::{
-    kernel::{Clock, Cost, KernelError, Source},
+    kernel::{Clock, Cost, KernelError, OffCpu, Source},
     table_cache::TableCache,
 };
 
@@ -133,6 +133,9 @@ impl Stream {
             }
             Source::Alloc { interval_bytes, .. } => {
                 format!("allocators of each target, every {interval_bytes} bytes")
+            }
+            Source::OffCpu(OffCpu { min_block_ns, .. }) => {
+                format!("tracepoint sched:sched_switch, waits of {min_block_ns} ns and longer")
             }
         };
         sources.zip(&self.clocks).map(attachment).collect()

@@ -57,6 +57,7 @@ impl Window {
             jit: &self.jit,
             probed: &self.probed,
             heap: None,
+            threads: None,
             end_ns: self.end_ns,
         }
     }

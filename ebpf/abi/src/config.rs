@@ -11,6 +11,9 @@ pub const SCOPE_COMM: u32 = 1 << 2;
 /// Children of what becomes a target by [`SCOPE_COMM`] are targets.
 pub const SCOPE_CHILDREN: u32 = 1 << 3;
 
+/// Bit of [`Config::off_cpu`]: idle waits are sampled, too.
+pub const SAMPLE_IDLE: u32 = 1 << 0;
+
 /// The read-only global `CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +28,12 @@ pub struct Config {
     pub comm: [u8; COMM_BYTES],
     /// Something is measured in bytes; [`Controls::interval_bytes`] apart.
     pub is_in_bytes: u64,
+    /// Time off the CPU is sampled from this length on; 0 where it is not measured.
+    pub min_block_ns: u64,
+    /// Where `pid` stands in the kernel's `task_struct`.
+    pub task_pid_at: u32,
+    /// [`SAMPLE_IDLE`].
+    pub off_cpu: u32,
 }
 
 /// The global `CONTROLS`, which the agent writes while the programs run.
@@ -37,7 +46,7 @@ pub struct Controls {
     pub interval_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 40);
+const _: () = assert!(size_of::<Config>() == 56);
 const _: () = assert!(size_of::<Controls>() == 16);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).

@@ -41,6 +41,8 @@ counters! {
     LiveFull "live_full" "sampled allocations not followed, and missing from what is live, because the table of live ones was full or busy"
     FreesMissed "frees_missed" "live allocations whose address was given out again: they were freed unseen"
     FreesLost "frees_lost" "frees not told of because the ring was full or busy"
+    ThreadsFull "threads_full" "stretches of threads whose time could not be followed because the table of threads was full or busy"
+    ThreadsUntold "threads_untold" "threads whose short waits are missing from the sums, as the ring was full or busy when they ended"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 

@@ -23,6 +23,20 @@ impl Event {
     pub const FREED: Self = Self(6);
     /// A request to a pool of the target. Weight: the bytes asked for, before they are scaled.
     pub const POOLED: Self = Self(7);
+    /// A thread was blocked. Weight of this and the next two: nanoseconds, and the sample is of their end.
+    pub const BLOCKED: Self = Self(8);
+    /// A thread waited where there was nothing to do.
+    pub const IDLE: Self = Self(9);
+    /// A thread waited for a CPU.
+    pub const RUNNABLE: Self = Self(10);
+    /// A thread has ended. Weight of this and the next three: nanoseconds that no sample tells of. On a CPU.
+    pub const ENDED_ON_CPU: Self = Self(11);
+    /// Blocked.
+    pub const ENDED_BLOCKED: Self = Self(12);
+    /// Idle.
+    pub const ENDED_IDLE: Self = Self(13);
+    /// Waiting for a CPU.
+    pub const ENDED_RUNNABLE: Self = Self(14);
 
     /// Whether it is a change of resident memory. `context` is the mean distance of two samples, in bytes, at that moment.
     #[must_use]

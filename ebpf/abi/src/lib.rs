@@ -13,6 +13,7 @@ pub mod frame;
 pub mod limits;
 pub mod mapping;
 pub mod names;
+pub mod off_cpu;
 pub mod resident;
 pub mod sample;
 pub mod target;

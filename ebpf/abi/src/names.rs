@@ -15,6 +15,11 @@ pub const PROGRAM_FORK: &str = "brazier_fork";
 /// `raw_tracepoint sched_process_exec`: a new image starts, old mappings are void.
 pub const PROGRAM_EXEC: &str = "brazier_exec";
 
+/// `tp_btf sched_switch`: a thread leaves its CPU, and another comes.
+pub const PROGRAM_SWITCH: &str = "brazier_switch";
+/// `raw_tracepoint sys_exit`: a thread that was blocked long returns to user mode.
+pub const PROGRAM_SYS_EXIT: &str = "brazier_sys_exit";
+
 /// Ring buffer of records ([`crate::sample`]).
 pub const MAP_RING: &str = "RING";
 /// tgid -> [`crate::target::Target`].
@@ -35,6 +40,8 @@ pub const MAP_RESIDENT: &str = "RESIDENT";
 pub const MAP_PENDING: &str = "PENDING";
 /// [`crate::alloc::LiveKey`] -> [`crate::alloc::Live`].
 pub const MAP_LIVE: &str = "LIVE";
+/// Thread ID -> [`crate::off_cpu::Thread`].
+pub const MAP_THREADS: &str = "THREADS";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number -> [`crate::alloc::Gate`].

@@ -17,6 +17,6 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
     let Some(scratch) = scratch(0) else { return };
 
     let kernel_stack = kernel_stack::id(ctx, scratch);
-    let user_stack = user_stack::id(&current, 0, scratch);
+    let user_stack = user_stack::id(&current, 0, scratch, true);
     submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack, 0);
 }

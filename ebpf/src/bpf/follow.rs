@@ -13,7 +13,10 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-use super::maps::{LARGE_MAPPINGS, MAPPINGS, TARGETS, config, count};
+use super::{
+    maps::{LARGE_MAPPINGS, MAPPINGS, TARGETS, config, count, min_block_ns},
+    off_cpu, target,
+};
 
 /// Offsets in `task:task_newtask`; the agent compares them with the kernel's own description before attaching.
 const CHILD_PID_AT: usize = 8;
@@ -31,10 +34,13 @@ pub(crate) fn fork(ctx: &TracePointContext) {
     let (child, clone_flags) =
         unsafe { (ctx.read_at::<u32>(CHILD_PID_AT), ctx.read_at::<u64>(CLONE_FLAGS_AT)) };
     let (Ok(child), Ok(clone_flags)) = (child, clone_flags) else { return };
+    let parent = (bpf_get_current_pid_tgid() >> 32) as u32;
     if clone_flags & CLONE_THREAD != 0 {
+        if min_block_ns() != 0 && target::whoever().is_target() {
+            off_cpu::born(parent, child);
+        }
         return;
     }
-    let parent = (bpf_get_current_pid_tgid() >> 32) as u32;
 
     // A process ID comes back: what stood under it belonged to another process.
     // SAFETY: only copied from.
@@ -44,6 +50,9 @@ pub(crate) fn fork(ctx: &TracePointContext) {
             if target.flags & TARGET_FOLLOW != 0 || config().scope & (SCOPE_ALL | SCOPE_CGROUP) != 0 =>
         {
             set_target(child, &Target { flags: target.flags & !TARGET_EXECUTED, ..*target });
+            if min_block_ns() != 0 {
+                off_cpu::born(child, child);
+            }
         }
         Some(_) if clone_flags & CLONE_VM != 0 && config().is_in_bytes != 0 => {
             set_target(child, &Target { image_since_ns: 0, flags: TARGET_BORROWS_MEMORY, reserved: 0 });

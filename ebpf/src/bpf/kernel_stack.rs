@@ -8,8 +8,9 @@ use abi::{
 };
 use aya_ebpf::{
     EbpfContext as _,
+    bindings::task_struct,
     cty::{c_long, c_void},
-    helpers::generated::{bpf_get_stack, bpf_loop},
+    helpers::generated::{bpf_get_stack, bpf_get_task_stack, bpf_loop},
     programs::PerfEventContext,
 };
 use ebpf::hash::StackHash;
@@ -33,11 +34,29 @@ pub(super) fn id(ctx: &PerfEventContext, scratch: &mut Scratch) -> u64 {
     if cs & 3 == 3 {
         return NO_STACK;
     }
-    let Scratch { kernel, n_stacks, .. } = scratch;
     // SAFETY: the buffer is as long as said.
     let n_bytes = unsafe {
-        bpf_get_stack(ctx.as_ptr(), kernel.frames.as_mut_ptr().cast(), (MAX_KERNEL_FRAMES * 8) as u32, 0)
+        let frames = scratch.kernel.frames.as_mut_ptr();
+        bpf_get_stack(ctx.as_ptr(), frames.cast(), (MAX_KERNEL_FRAMES * 8) as u32, 0)
     };
+    finish(n_bytes, scratch)
+}
+
+/// The same of a task that does not run, from where it was left.
+#[inline(always)]
+pub(super) fn of_task(task: *mut task_struct, scratch: &mut Scratch) -> u64 {
+    // SAFETY: the buffer is as long as said.
+    let n_bytes = unsafe {
+        let frames = scratch.kernel.frames.as_mut_ptr();
+        bpf_get_task_stack(task.cast(), frames.cast(), (MAX_KERNEL_FRAMES * 8) as u32, 0)
+    };
+    finish(n_bytes, scratch)
+}
+
+/// Sends what was read, if it has not crossed before.
+#[inline(always)]
+fn finish(n_bytes: c_long, scratch: &mut Scratch) -> u64 {
+    let Scratch { kernel, n_stacks, .. } = scratch;
     if n_bytes <= 0 {
         count(Counter::KernelStackFailed);
         return NO_STACK;

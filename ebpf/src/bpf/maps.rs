@@ -6,9 +6,10 @@ use abi::{
     counter::{Counter, N_COUNTERS},
     limits::{
         MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
-        MAX_TARGETS, MAX_UNWIND_FILES, MIN_RING_BYTES,
+        MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
+    off_cpu::Thread,
     resident::Resident,
     sample::{Capture, KernelStack, UserStack},
     target::Target,
@@ -31,7 +32,16 @@ use super::{
 
 /// Set by the agent before loading.
 #[unsafe(no_mangle)]
-static CONFIG: Config = Config { cgroup_id: 0, cgroup_level: 0, scope: 0, comm: [0; 16], is_in_bytes: 0 };
+static CONFIG: Config = Config {
+    cgroup_id: 0,
+    cgroup_level: 0,
+    scope: 0,
+    comm: [0; 16],
+    is_in_bytes: 0,
+    min_block_ns: 0,
+    task_pid_at: 0,
+    off_cpu: 0,
+};
 
 /// The agent has samples taken when everything is attached, and no more before it detaches anything: all that is sampled
 /// began and ended in one moment, however long it takes to attach to many processes.
@@ -67,6 +77,12 @@ pub(super) static RESIDENT: HashMap<u32, Resident> =
 pub(super) static PENDING: HashMap<Call, Pending> = HashMap::with_max_entries(MAX_PENDING, 0);
 #[map]
 pub(super) static LIVE: HashMap<LiveKey, Live> = HashMap::with_max_entries(MAX_LIVE, 0);
+/// Preallocated: it is written while the scheduler holds its lock.
+#[map]
+pub(super) static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0);
+/// The thread of this CPU that was away for long and has not been walked; 0 if there is none.
+#[map]
+pub(super) static UNTOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
 /// When probes count: none of the time, until the agent says so.
@@ -111,6 +127,27 @@ pub(super) struct Scratch {
 pub(super) fn config() -> Config {
     // SAFETY: a static of our own, read-only once the program is loaded.
     unsafe { core::ptr::read_volatile(&raw const CONFIG) }
+}
+
+/// [`Config::min_block_ns`].
+#[inline(always)]
+pub(super) fn min_block_ns() -> u64 {
+    // SAFETY: as in `config`.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG.min_block_ns) }
+}
+
+/// [`Config::off_cpu`].
+#[inline(always)]
+pub(super) fn off_cpu_flags() -> u32 {
+    // SAFETY: as in `config`.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG.off_cpu) }
+}
+
+/// [`Config::task_pid_at`]: to the verifier a known number, so that it can tell what stands there.
+#[inline(always)]
+pub(super) fn task_pid_at() -> u32 {
+    // SAFETY: as in `config`.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG.task_pid_at) }
 }
 
 /// Whether samples are taken.

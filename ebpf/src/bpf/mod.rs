@@ -10,6 +10,7 @@ mod gate;
 mod hits;
 mod kernel_stack;
 mod maps;
+pub(crate) mod off_cpu;
 mod read;
 pub(crate) mod resident;
 mod submit;

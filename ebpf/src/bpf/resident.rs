@@ -99,7 +99,7 @@ pub(crate) fn changed(ctx: &TracePointContext) {
     }
     count(Counter::Taken);
     let Some(scratch) = scratch(0) else { return };
-    let user_stack = user_stack::id(&current, 0, scratch);
+    let user_stack = user_stack::id(&current, 0, scratch, true);
     submit::sample(&current, event, n_changed, user_stack, NO_STACK, interval_bytes);
 }
 

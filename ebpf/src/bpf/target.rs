@@ -31,15 +31,26 @@ pub(super) fn thread() -> Option<Current> {
         return None;
     }
     let pid_tgid = bpf_get_current_pid_tgid();
-    let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
     // The idle task is nobody's target.
-    if tgid == 0 {
+    if pid_tgid >> 32 == 0 {
         return None;
     }
+    Some(of(pid_tgid))
+}
+
+/// The current thread, with what is known of its process.
+#[inline(always)]
+pub(super) fn whoever() -> Current {
+    of(bpf_get_current_pid_tgid())
+}
+
+#[inline(always)]
+fn of(pid_tgid: u64) -> Current {
+    let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
     // SAFETY: only copied from, and a value replaced meanwhile is still a target's.
     let target = unsafe { TARGETS.get(&tgid) }.copied();
     let (image_since_ns, flags) = target.map_or((0, 0), |target| (target.image_since_ns, target.flags));
-    Some(Current { tgid, tid, image_since_ns, flags })
+    Current { tgid, tid, image_since_ns, flags }
 }
 
 /// The current thread, target or not.

@@ -46,9 +46,10 @@ struct Loop {
     cache: *mut Cache,
 }
 
-/// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none.
+/// ID of the user stack, [`NO_STACK`] for a kernel thread, [`submit::NO_ROOM`] if the ring has none. A stack in code that is
+/// not known crosses as it is if it `may_capture`: a sample must follow it.
 #[inline(always)]
-pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch) -> u64 {
+pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch, may_capture: bool) -> u64 {
     let Some((registers, is_in_exec)) = user_registers(&mut scratch.memory.registers) else {
         return NO_STACK;
     };
@@ -79,7 +80,7 @@ pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch) -> u64 {
     if is_in_exec && !fault.is_complete() {
         return NO_STACK;
     }
-    if is_unknown {
+    if is_unknown && may_capture {
         let id = capture::id(ip, slot, &scratch.memory.registers, &mut scratch.n_stacks);
         if id != NO_STACK {
             return id;

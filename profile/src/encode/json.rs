@@ -13,6 +13,7 @@
 //! | `probes {on_percent, times_on, at_once, hit_ns, refused, each}` | only where there were some; `each` is a list of `{function, offset, file, processes, hits, hits_per_second, cpu_percent}`, most hits first |
 //! | `allocations {live, n_stacks, stacks [{frames, alloc_objects, alloc_bytes, alloc_bytes_error, live}]}` | of allocations only: estimates by stack with their standard errors; `live` is what was not freed, or null |
 //! | `live {objects, bytes, bytes_error, ages {under_1s, under_10s, under_1min, under_10min, longer}, growth_bytes, late_growth_bytes, growth_percent, verdict}` | bytes by age; growth from the first reading to the last, in the second half of the run, and of the growth of all stacks; the verdict as `agent memory` gives it |
+//! | `times {min_block_ns, threads [{pid, process, tid, name, elapsed_ns, on_cpu_ns, blocked_ns, idle_ns, runnable_ns}]}` | of time off the CPU only: where the time of each thread went, short waits included |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

@@ -81,6 +81,7 @@ fn meta() -> Meta {
             table_bytes: None,
         }),
         probes: None,
+        times: None,
         allocations: None,
         unwind_tables: Some(UnwindTables {
             tables_evicted: 3,

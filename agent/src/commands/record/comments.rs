@@ -62,6 +62,7 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
             losses.mappings_refused,
             "mappings past what a process can have: code there is not known (it maps code and does not stop)",
         ),
+        (losses.threads_full, "threads whose time was not followed because there were too many"),
         (recording.n_walked_late, "samples in code too new for the kernel side: walked by the agent"),
         (
             recording.heap.as_ref().map_or(0, Heap::n_without_history),

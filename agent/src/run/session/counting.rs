@@ -5,7 +5,9 @@ use std::time::Instant;
 use abi::{event::Event, sample::Sample};
 
 use super::Session;
-use crate::{aggregate::Added, estimate::Estimate, process::FileId, run::late::Taken};
+use crate::{
+    aggregate::Added, estimate::Estimate, off_cpu::kind_of_ended, process::FileId, run::late::Taken,
+};
 
 impl Session {
     pub(super) fn count(&mut self, sample: &Sample) {
@@ -21,12 +23,16 @@ impl Session {
         let processes = &self.world.processes;
         let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
             // Only samples are lost: whose free this is, nothing is known of either.
-            self.losses.unknown_process += u64::from(sample.event != Event::FREED);
+            let is_sample = sample.event != Event::FREED && kind_of_ended(sample.event).is_none();
+            self.losses.unknown_process += u64::from(is_sample);
             self.late.forget(sample);
             return;
         };
         if sample.event == Event::FREED {
             return self.living.freed(sample, id);
+        }
+        if kind_of_ended(sample.event).is_some() {
+            return self.thread_ended(sample, id);
         }
         self.living.allocated(sample, id, estimate);
         let rule_of = |file, offset| self.kernel.rule_of(file, offset);

@@ -106,7 +106,7 @@ fn stack() -> u64 {
     }
     let mut id = submit::NO_ROOM;
     if let Some(scratch) = scratch(slot) {
-        id = user_stack::id(&current, slot, scratch);
+        id = user_stack::id(&current, slot, scratch, true);
     }
     release(slot);
     if id == submit::NO_ROOM {

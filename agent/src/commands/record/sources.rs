@@ -1,0 +1,94 @@
+//! What to sample, from what was asked for.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    args::{Event, RecordArgs},
+    kernel::{OffCpu, Source},
+};
+
+/// How far samples of resident memory are apart when nothing says otherwise.
+pub(in crate::commands) const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
+/// The same for allocations, of which there are many more.
+const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
+
+/// The sources, and which of them the profile is of: it has room for the others.
+pub(super) fn sources(
+    args: &RecordArgs,
+    frequency_hz: impl FnOnce() -> Result<u64>,
+) -> Result<(Vec<Source>, Source)> {
+    let has = |event| args.off_cpu.wall || args.events.contains(&event);
+    if args.off_cpu.wall || args.events.contains(&Event::OffCpu) {
+        if args.events.iter().any(|event| !matches!(event, Event::Cpu | Event::OffCpu)) {
+            bail!("--event off-cpu goes with --event cpu, and with no other");
+        }
+        let cpu_frequency_hz = if has(Event::Cpu) { frequency_hz()? } else { 0 };
+        let source = Source::OffCpu(OffCpu {
+            min_block_ns: u64::try_from(args.off_cpu.min_block.as_nanos()).unwrap_or(u64::MAX),
+            has_idle: args.off_cpu.idle || args.off_cpu.wall,
+            cpu_frequency_hz,
+            is_wall: args.off_cpu.wall,
+        });
+        let mut sources = vec![source];
+        if cpu_frequency_hz > 0 {
+            sources.insert(0, Source::Cpu { frequency_hz: cpu_frequency_hz });
+        }
+        return Ok((sources, source));
+    }
+    let source = match args.events[..] {
+        [Event::Faults] => {
+            Source::Resident { interval_bytes: args.interval.unwrap_or(DEFAULT_FAULTS_INTERVAL_BYTES) }
+        }
+        [Event::Alloc] => {
+            let interval_bytes = args.interval.unwrap_or(DEFAULT_ALLOC_INTERVAL_BYTES);
+            Source::Alloc { interval_bytes, live_heap: !args.no_live_heap }
+        }
+        [Event::Cpu] | [] => Source::Cpu { frequency_hz: frequency_hz()? },
+        _ => bail!("only --event cpu and --event off-cpu can be recorded together"),
+    };
+    Ok((vec![source], source))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::sources;
+    use crate::{
+        args::{Cli, Subcommands},
+        kernel::{OffCpu, Source},
+    };
+
+    fn of(options: &[&str]) -> anyhow::Result<(Vec<Source>, Source)> {
+        let cli = Cli::try_parse_from([&["agent", "record", "--all"], options].concat())?;
+        match cli.command {
+            Subcommands::Record(args) => sources(&args, || Ok(99)),
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn cpu_time_and_time_off_the_cpu_are_one_profile() -> anyhow::Result<()> {
+        let off_cpu =
+            OffCpu { min_block_ns: 1_000_000, has_idle: false, cpu_frequency_hz: 0, is_wall: false };
+        let cpu = Source::Cpu { frequency_hz: 99 };
+        assert_eq!(of(&[])?, (vec![cpu], cpu));
+        let alone = Source::OffCpu(off_cpu);
+        assert_eq!(of(&["-e", "off-cpu"])?, (vec![alone], alone));
+        let beside = Source::OffCpu(OffCpu { cpu_frequency_hz: 99, ..off_cpu });
+        assert_eq!(of(&["-e", "cpu", "-e", "off-cpu"])?, (vec![cpu, beside], beside));
+        let wall = Source::OffCpu(OffCpu { has_idle: true, cpu_frequency_hz: 99, is_wall: true, ..off_cpu });
+        assert_eq!(of(&["--wall"])?, (vec![cpu, wall], wall));
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_together_is_refused() {
+        for options in [["cpu", "faults"], ["off-cpu", "alloc"], ["cpu", "cpu"]] {
+            let [a, b] = options;
+            let found = of(&["-e", a, "-e", b]);
+            assert!(found.is_err(), "{options:?}: {found:?}");
+        }
+        assert!(of(&["--wall", "-e", "cpu"]).is_err());
+    }
+}

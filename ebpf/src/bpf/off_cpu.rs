@@ -1,0 +1,274 @@
+//! Time off the CPU: `sched_switch` and `sys_exit`.
+//!
+//! How long a thread was away is known when it comes back, but then the memory of another process is still in place, and
+//! its user stack cannot be read. What it was in then is a system call, mostly: its stack stays as it is until the call
+//! returns or the thread leaves again, whichever is first, and is walked there, and only if the time was long. A thread
+//! that left from elsewhere (a page fault, or preempted in user mode) may change its stack once it runs: it is walked as
+//! it leaves, which is rare.
+
+use abi::{
+    config::SAMPLE_IDLE,
+    counter::Counter,
+    event::Event,
+    off_cpu::{IDLE, N_KINDS, ON_CPU, RUNNABLE, THREAD_WALKED, Thread, UNSEEN},
+    sample::NO_STACK,
+};
+use aya_ebpf::{
+    bindings::{pt_regs, task_struct},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_current_task_btf,
+        generated::{bpf_ktime_get_ns, bpf_task_pt_regs},
+    },
+    programs::BtfTracePointContext,
+};
+use ebpf::off_cpu::{Leaving, NO_SYSTEM_CALL};
+
+use super::{
+    kernel_stack,
+    maps::{
+        NO_SLOT, THREADS, UNTOLD, claim, count, is_sampling, min_block_ns, off_cpu_flags, release, scratch,
+        task_pid_at,
+    },
+    submit::{self, What},
+    target::{self, Current},
+    user_stack,
+};
+
+/// The thread has ended (`include/linux/sched.h`).
+const TASK_DEAD: u32 = 0x80;
+
+/// Arguments of the tracepoint.
+const PREEMPT: usize = 0;
+const NEXT: usize = 2;
+const PREV_STATE: usize = 3;
+
+/// A thread leaves this CPU and another comes. No interrupt comes meanwhile.
+#[inline(always)]
+pub(crate) fn switched(ctx: &BtfTracePointContext) {
+    if !is_sampling() {
+        return;
+    }
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let is_preempted = ctx.arg::<u64>(PREEMPT) as u8 != 0;
+    left(is_preempted, ctx.arg::<u64>(PREV_STATE) as u32, now_ns);
+    came(ctx.arg::<u64>(NEXT) as *mut task_struct, now_ns);
+}
+
+#[inline(always)]
+fn left(is_preempted: bool, state: u32, now_ns: u64) {
+    let Some(current) = target::thread() else { return };
+    let has_ended = state & TASK_DEAD != 0;
+    // Of one that ends, the target may have gone before.
+    if !has_ended && !current.is_target() {
+        return;
+    }
+    let Some(thread) = THREADS.get_ptr_mut(&current.tid) else {
+        if !has_ended {
+            first_left(&current, is_preempted, state, now_ns);
+        }
+        return;
+    };
+    // SAFETY: a map value, checked above; only the thread itself and the CPU that it comes to write it.
+    let thread = unsafe { &mut *thread };
+    if thread.over_ns != 0 {
+        set_untold(0);
+        tell(&current, thread);
+    }
+    thread.sums_ns[ON_CPU] += now_ns.saturating_sub(thread.since_ns);
+    if has_ended {
+        return ended(&current, thread);
+    }
+    leave(&current, thread, is_preempted, state, now_ns);
+}
+
+/// A thread that nobody knew of.
+#[inline(always)]
+fn first_left(current: &Current, is_preempted: bool, state: u32, now_ns: u64) {
+    let mut thread = Thread::unseen(current.tgid, now_ns);
+    leave(current, &mut thread, is_preempted, state, now_ns);
+    insert(current.tid, &thread);
+}
+
+/// Notes why a thread leaves.
+#[inline(always)]
+fn leave(current: &Current, thread: &mut Thread, is_preempted: bool, state: u32, now_ns: u64) {
+    // SAFETY: the current task always has this area; the verifier knows both types.
+    let regs = unsafe { &*(bpf_task_pt_regs(bpf_get_current_task_btf().cast()) as *const pt_regs) };
+    let (system_call, second) = (regs.orig_rax, regs.rsi);
+    let leaving = Leaving { is_preempted, state, system_call, second };
+    thread.since_ns = now_ns;
+    thread.kind = leaving.kind() as u32;
+    thread.flags &= !THREAD_WALKED;
+    if system_call == NO_SYSTEM_CALL {
+        thread.user_stack = walk(current.tgid, current.image_since_ns, 0);
+        thread.flags |= THREAD_WALKED;
+    }
+}
+
+/// What is left to be told of a thread that has ended.
+#[inline(always)]
+fn ended(current: &Current, thread: &Thread) {
+    const ENDED: [Event; N_KINDS] =
+        [Event::ENDED_ON_CPU, Event::ENDED_BLOCKED, Event::ENDED_IDLE, Event::ENDED_RUNNABLE];
+    let whose = Current { tgid: thread.tgid, ..*current };
+    let mut is_told = true;
+    for kind in 0..N_KINDS {
+        let weight = thread.sums_ns[kind];
+        is_told &= weight == 0 || write(&whose, ENDED[kind], weight, NO_STACK, NO_STACK);
+    }
+    if !is_told {
+        count(Counter::ThreadsUntold);
+    }
+    let _ = THREADS.remove(&current.tid);
+}
+
+#[inline(always)]
+fn came(next: *mut task_struct, now_ns: u64) {
+    // SAFETY: inside the structure, as the kernel's own description says; the verifier knows its type.
+    let tid = unsafe { next.byte_add(task_pid_at() as usize).cast::<u32>().read_volatile() };
+    if tid == 0 {
+        return;
+    }
+    let Some(thread) = THREADS.get_ptr_mut(&tid) else { return };
+    // SAFETY: as in `left`.
+    let thread = unsafe { &mut *thread };
+    let n_ns = now_ns.saturating_sub(thread.since_ns);
+    let kind = if thread.kind as usize == UNSEEN { unseen_kind(next) } else { thread.kind as usize };
+    thread.since_ns = now_ns;
+    thread.kind = ON_CPU as u32;
+    let is_hidden = kind == IDLE && off_cpu_flags() & SAMPLE_IDLE == 0;
+    if n_ns < min_block_ns() || is_hidden || kind == ON_CPU {
+        thread.sums_ns[kind & (N_KINDS - 1)] += n_ns;
+        return;
+    }
+    thread.kernel_stack = kernel_stack_of(next);
+    thread.over_ns = n_ns;
+    thread.over_kind = kind as u32;
+    if thread.flags & THREAD_WALKED != 0 {
+        let whose = Current { tgid: thread.tgid, tid, image_since_ns: 0, flags: 0 };
+        return tell_with(&whose, thread, thread.user_stack);
+    }
+    set_untold(tid.into());
+}
+
+/// What a thread does that has not run since the agent looked: it waits, or it would have run.
+#[inline(always)]
+fn unseen_kind(next: *mut task_struct) -> usize {
+    // SAFETY: a task that comes to this CPU has this area; the verifier knows both types.
+    let regs = unsafe { &*(bpf_task_pt_regs(next.cast()) as *const pt_regs) };
+    let leaving = Leaving { is_preempted: false, state: 1, system_call: regs.orig_rax, second: regs.rsi };
+    leaving.kind()
+}
+
+/// A system call is over: if its thread was away for long, its user stack can be walked now.
+#[inline(always)]
+pub(crate) fn returned() {
+    let Some(untold) = UNTOLD.get_ptr_mut(0) else { return };
+    // SAFETY: a per-CPU value, checked above; what interrupts this program does not write it.
+    let untold = unsafe { &mut *untold };
+    if *untold == 0 {
+        return;
+    }
+    let tid = bpf_get_current_pid_tgid() as u32;
+    if *untold != u64::from(tid) {
+        return;
+    }
+    *untold = 0;
+    let Some(current) = target::thread() else { return };
+    let Some(thread) = THREADS.get_ptr_mut(&tid) else { return };
+    // SAFETY: as in `left`.
+    let thread = unsafe { &mut *thread };
+    if thread.over_ns != 0 {
+        tell(&current, thread);
+    }
+}
+
+/// Who runs on this CPU and is to be walked once it can be: 0 if nobody.
+#[inline(always)]
+fn set_untold(tid: u64) {
+    if let Some(untold) = UNTOLD.get_ptr_mut(0) {
+        // SAFETY: as in `returned`.
+        unsafe { *untold = tid };
+    }
+}
+
+/// Walks the current thread and tells of the stretch that is over.
+#[inline(always)]
+fn tell(current: &Current, thread: &mut Thread) {
+    let user_stack = walk(current.tgid, current.image_since_ns, 1);
+    tell_with(current, thread, user_stack);
+}
+
+#[inline(always)]
+fn tell_with(whose: &Current, thread: &mut Thread, user_stack: u64) {
+    let event = match thread.over_kind as usize {
+        IDLE => Event::IDLE,
+        RUNNABLE => Event::RUNNABLE,
+        _ => Event::BLOCKED,
+    };
+    count(Counter::Taken);
+    let (weight, kernel_stack) = (thread.over_ns, thread.kernel_stack);
+    thread.over_ns = 0;
+    if user_stack == submit::NO_ROOM
+        || kernel_stack == submit::NO_ROOM
+        || !write(whose, event, weight, user_stack, kernel_stack)
+    {
+        count(Counter::RingFull);
+    }
+}
+
+#[inline(always)]
+fn write(whose: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) -> bool {
+    // SAFETY: a helper without arguments.
+    let time_ns = unsafe { bpf_ktime_get_ns() };
+    submit::write(whose, &What { event, time_ns, user_stack, kernel_stack, weight, context: 0 })
+}
+
+/// The user stack of the current thread. One piece of code for all who want it.
+#[inline(never)]
+fn walk(tgid: u32, image_since_ns: u64, may_capture: u64) -> u64 {
+    let current = Current { tgid, tid: 0, image_since_ns, flags: 0 };
+    let slot = claim();
+    if slot == NO_SLOT {
+        return submit::NO_ROOM;
+    }
+    let mut id = submit::NO_ROOM;
+    if let Some(scratch) = scratch(slot) {
+        id = user_stack::id(&current, slot, scratch, may_capture != 0);
+    }
+    release(slot);
+    id
+}
+
+/// The kernel stack of a task that does not run yet.
+#[inline(always)]
+fn kernel_stack_of(next: *mut task_struct) -> u64 {
+    let slot = claim();
+    if slot == NO_SLOT {
+        return submit::NO_ROOM;
+    }
+    let mut id = submit::NO_ROOM;
+    if let Some(scratch) = scratch(slot) {
+        id = kernel_stack::of_task(next, scratch);
+    }
+    release(slot);
+    id
+}
+
+/// A thread begins: until it has a CPU, it waits for one.
+#[inline(always)]
+pub(super) fn born(tgid: u32, tid: u32) {
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let thread = Thread { kind: RUNNABLE as u32, ..Thread::unseen(tgid, now_ns) };
+    insert(tid, &thread);
+}
+
+#[inline(always)]
+fn insert(tid: u32, thread: &Thread) {
+    // Whatever stands there belonged to a thread that ended unseen.
+    if THREADS.insert(&tid, thread, 0).is_err() {
+        count(Counter::ThreadsFull);
+    }
+}
