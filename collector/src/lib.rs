@@ -1,9 +1,10 @@
 //! Every host's profiles in one place: the collector's rooms, in the order in which a request goes through them.
 //!
-//! `receive` (a request -> validated batches) -> `wal` (on disk, then acknowledged) -> `store` (a segment -> Parquet files); `serve`
-//! wires them, and nothing else does. `model` is the form that batches have; it does no I/O and reads no clock. `page` has the
-//! files that a browser is sent.
+//! `receive` (a request -> validated batches) -> `wal` (on disk, then acknowledged) -> `store` (a segment -> Parquet files); `api` (a
+//! question -> what the crate `query` says); `serve` wires them, and nothing else does. `model` is the form that batches have; it
+//! does no I/O and reads no clock. `page` has the files that a browser is sent.
 
+pub mod api;
 pub mod args;
 pub mod clock;
 pub mod commands;

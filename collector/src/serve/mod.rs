@@ -10,6 +10,7 @@ mod web;
 
 use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
+use query::Engine;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +21,7 @@ pub use listener::{ListenError, Listener};
 pub use tls::TlsError;
 
 use crate::{
+    api::Api,
     clock,
     config::{Config, ConfigError},
     receive::{self, Intake, IntakeLimits, Tenants},
@@ -41,7 +43,7 @@ pub struct Listening {
     pub grpc: SocketAddr,
     /// HTTP.
     pub http: SocketAddr,
-    /// `/health`, `/metrics`.
+    /// `/api`, `/health`, `/metrics`.
     pub web: SocketAddr,
 }
 
@@ -57,6 +59,9 @@ pub enum ServeError {
     /// The store.
     #[error("there is no store")]
     Store(#[from] StoreError),
+    /// What answers questions.
+    #[error("nothing can be asked")]
+    Query(#[from] query::Error),
     /// An address.
     #[error("cannot serve")]
     Listen(#[from] ListenError),
@@ -96,6 +101,8 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let collector = wal::collector_id(&config.log_dir().join("id")).map_err(system("name this collector"))?;
     let store = Store::open(&config.store_address(), environment())?;
     store.sweep(&collector)?;
+    let (objects, prefix) = store.objects();
+    let api = Api::new(Engine::new(objects, prefix, query::Limits::default())?);
     let flusher = Arc::new(Flusher::new(Arc::clone(&log), store, collector, config.upkeep()));
     let flushing = tokio::spawn(Arc::clone(&flusher).run());
 
@@ -109,8 +116,8 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     };
     let grpc = receiving(config.listen.grpc)?;
     let http = receiving(config.listen.http)?;
-    let known =
-        web::Known::new(Arc::clone(&intake), Arc::clone(&log), Arc::clone(&flusher), config.log.max_bytes);
+    let (of_intake, of_log, of_flusher) = (Arc::clone(&intake), Arc::clone(&log), Arc::clone(&flusher));
+    let known = web::Known::new(of_intake, of_log, of_flusher, api, config.log.max_bytes);
     let known = Arc::new(known);
     let web =
         Listener::start(config.listen.web, None, move |request| web::answer(request, Arc::clone(&known)))?;

@@ -1,8 +1,10 @@
-//! What the collector shows: its page, and what it tells of itself at `/health` and `/metrics`.
+//! The address for people and their programs: the page, `/api`, and what the collector tells of itself, `/health` and `/metrics`.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Body;
 
 use super::{
     Flusher,
@@ -10,6 +12,7 @@ use super::{
     metrics,
 };
 use crate::{
+    api::{self, Api},
     clock, page,
     receive::{Answer, Intake, text_answer},
     wal::Log,
@@ -23,13 +26,20 @@ pub(super) struct Known {
     pub(super) intake: Arc<Intake>,
     pub(super) log: Arc<Log>,
     pub(super) flusher: Arc<Flusher>,
+    pub(super) api: Api,
     pub(super) max_log_bytes: u64,
     pub(super) start_unix_ns: u64,
 }
 
 impl Known {
-    pub(super) fn new(intake: Arc<Intake>, log: Arc<Log>, flusher: Arc<Flusher>, max_log_bytes: u64) -> Self {
-        Self { intake, log, flusher, max_log_bytes, start_unix_ns: clock::unix_ns() }
+    pub(super) fn new(
+        intake: Arc<Intake>,
+        log: Arc<Log>,
+        flusher: Arc<Flusher>,
+        api: Api,
+        max_log_bytes: u64,
+    ) -> Self {
+        Self { intake, log, flusher, api, max_log_bytes, start_unix_ns: clock::unix_ns() }
     }
 
     fn view(&self) -> View {
@@ -48,7 +58,14 @@ impl Known {
     }
 }
 
-pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> Answer {
+pub(super) async fn answer<B>(request: Request<B>, known: Arc<Known>) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if api::is_of_api(request.uri().path()) {
+        return api::answer(request, &known.api, known.intake.tenants(), clock::unix_ns()).await;
+    }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return text_answer(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
     }
@@ -67,7 +84,7 @@ pub(super) async fn answer<B: Send>(request: Request<B>, known: Arc<Known>) -> A
             Err(_) => text_answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as text\n"),
         },
         path => page::answer(request.method(), path, request.headers()).unwrap_or_else(|| {
-            text_answer(StatusCode::NOT_FOUND, "there is / for a browser, /metrics and /health\n")
+            text_answer(StatusCode::NOT_FOUND, "there is / for a browser, /api/v1/, /metrics and /health\n")
         }),
     }
 }

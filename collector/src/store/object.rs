@@ -94,6 +94,12 @@ impl Store {
         Ok(Self { objects: Arc::from(objects), prefix, root: None })
     }
 
+    /// Where it reads and writes, and the beginning of all its names there.
+    #[must_use]
+    pub fn objects(&self) -> (Arc<dyn ObjectStore>, ObjectPath) {
+        (Arc::clone(&self.objects), self.prefix.clone())
+    }
+
     /// Puts files, in their order, each whole or not at all. They are there after a crash when this returns.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Rows as columns: the schemas of `docs/storage.md`.
+//! Rows as columns.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,41 +8,34 @@ use arrow_array::{
     builder::{FixedSizeBinaryBuilder, ListBuilder},
     types::Int32Type,
 };
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::ArrowError;
+use layout::{
+    Table,
+    schema::{ID_BYTES, UTC, item, schema},
+};
 use proto::log::MetricKind;
 
 use super::rows::{FrameRow, PointRow, Rows, SampleRow, Series};
 use crate::model::{Id, place};
 
-const ID_BYTES: i32 = 16;
-const UTC: &str = "UTC";
-
-fn text_type() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
-/// Columns as they come, and the fields that follow from them.
+/// Columns as they come.
 #[derive(Default)]
-struct Columns {
-    fields: Vec<Field>,
-    arrays: Vec<ArrayRef>,
-}
+struct Columns(HashMap<&'static str, ArrayRef>);
 
 impl Columns {
-    fn add(&mut self, name: &str, data_type: DataType, is_nullable: bool, array: ArrayRef) {
-        self.fields.push(Field::new(name, data_type, is_nullable));
-        self.arrays.push(array);
+    fn add(&mut self, name: &'static str, array: ArrayRef) {
+        self.0.insert(name, array);
     }
 
-    fn texts<'a>(&mut self, name: &str, texts: impl Iterator<Item = &'a str>) {
+    fn texts<'a>(&mut self, name: &'static str, texts: impl Iterator<Item = &'a str>) {
         let array: DictionaryArray<Int32Type> = texts.collect();
-        self.add(name, text_type(), false, Arc::new(array));
+        self.add(name, Arc::new(array));
     }
 
     /// Texts by number: a dictionary needs each of them once.
     fn numbered(
         &mut self,
-        name: &str,
+        name: &'static str,
         rows: &Rows,
         numbers: impl Iterator<Item = u32>,
     ) -> Result<(), ArrowError> {
@@ -57,32 +50,38 @@ impl Columns {
             })
             .collect();
         let array = DictionaryArray::<Int32Type>::try_new(keys.into(), Arc::new(StringArray::from(texts)))?;
-        self.add(name, text_type(), false, Arc::new(array));
+        self.add(name, Arc::new(array));
         Ok(())
     }
 
-    fn integers(&mut self, name: &str, numbers: impl Iterator<Item = i64>) {
-        self.add(name, DataType::Int64, false, Arc::new(Int64Array::from_iter_values(numbers)));
+    fn integers(&mut self, name: &'static str, numbers: impl Iterator<Item = i64>) {
+        self.add(name, Arc::new(Int64Array::from_iter_values(numbers)));
     }
 
-    fn times(&mut self, name: &str, times: impl Iterator<Item = Option<i64>>, is_nullable: bool) {
+    fn times(&mut self, name: &'static str, times: impl Iterator<Item = Option<i64>>) {
         let array: TimestampNanosecondArray = times.collect();
-        let data_type = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
-        self.add(name, data_type, is_nullable, Arc::new(array.with_timezone(UTC)));
+        self.add(name, Arc::new(array.with_timezone(UTC)));
     }
 
-    fn ids<'a>(&mut self, name: &str, ids: impl Iterator<Item = &'a Id>) -> Result<(), ArrowError> {
+    fn ids<'a>(&mut self, name: &'static str, ids: impl Iterator<Item = &'a Id>) -> Result<(), ArrowError> {
         let mut builder = FixedSizeBinaryBuilder::new(ID_BYTES);
         for id in ids {
             builder.append_value(id)?;
         }
         let array: FixedSizeBinaryArray = builder.finish();
-        self.add(name, DataType::FixedSizeBinary(ID_BYTES), false, Arc::new(array));
+        self.add(name, Arc::new(array));
         Ok(())
     }
 
-    fn batch(self) -> Result<RecordBatch, ArrowError> {
-        RecordBatch::try_new(Arc::new(Schema::new(self.fields)), self.arrays)
+    /// In the order of the table, all of which must be there.
+    fn batch(mut self, table: Table) -> Result<RecordBatch, ArrowError> {
+        let schema = schema(table);
+        let arrays = schema.fields().iter().map(|field| {
+            let missing = || ArrowError::SchemaError(format!("there is no column {}", field.name()));
+            self.0.remove(field.name().as_str()).ok_or_else(missing)
+        });
+        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, _>>()?;
+        RecordBatch::try_new(schema, arrays)
     }
 }
 
@@ -114,7 +113,7 @@ pub(super) fn samples(tenant: &str, rows: &Rows, samples: &[SampleRow]) -> Resul
     columns.numbered("unit", rows, series().map(|it| it.unit))?;
     columns.numbered("host", rows, series().map(|it| it.host))?;
     columns.numbered("labels", rows, series().map(|it| it.labels))?;
-    columns.times("time", samples.iter().map(|row| Some(signed(row.time_unix_ns))), false);
+    columns.times("time", samples.iter().map(|row| Some(signed(row.time_unix_ns))));
     columns.integers("duration_ns", samples.iter().map(|row| signed(row.duration_ns)));
     columns.numbered("sample_labels", rows, samples.iter().map(|row| row.labels))?;
     columns.ids("stack", samples.iter().map(|row| &row.stack))?;
@@ -123,7 +122,7 @@ pub(super) fn samples(tenant: &str, rows: &Rows, samples: &[SampleRow]) -> Resul
     columns.numbered("period_unit", rows, series().map(|it| it.period_unit))?;
     columns.integers("period", series().map(|it| it.period));
     columns.ids("batch", samples.iter().map(|row| &row.batch.0))?;
-    columns.batch()
+    columns.batch(Table::Samples)
 }
 
 /// `stacks`, of those that are wanted.
@@ -131,16 +130,15 @@ pub(super) fn stacks(tenant: &str, rows: &Rows, wanted: &[Id]) -> Result<RecordB
     let mut columns = Columns::default();
     columns.texts("tenant", wanted.iter().map(|_| tenant));
     columns.ids("stack", wanted.iter())?;
-    let item = Field::new("item", DataType::FixedSizeBinary(ID_BYTES), false);
-    let mut lists = ListBuilder::new(FixedSizeBinaryBuilder::new(ID_BYTES)).with_field(item.clone());
+    let mut lists = ListBuilder::new(FixedSizeBinaryBuilder::new(ID_BYTES)).with_field(item());
     for stack in wanted {
         for frame in rows.stacks.get(stack).into_iter().flatten() {
             lists.values().append_value(frame)?;
         }
         lists.append(true);
     }
-    columns.add("frames", DataType::List(Arc::new(item)), false, Arc::new(lists.finish()));
-    columns.batch()
+    columns.add("frames", Arc::new(lists.finish()));
+    columns.batch(Table::Stacks)
 }
 
 /// `frames`, of those that are wanted.
@@ -159,8 +157,8 @@ pub(super) fn frames(tenant: &str, rows: &Rows, wanted: &[Id]) -> Result<RecordB
     columns.integers("address", all().map(|row| signed(row.address)));
     columns.numbered("kind", rows, all().map(|row| row.kind))?;
     let inlined: BooleanArray = all().map(|row| Some(row.is_inlined)).collect();
-    columns.add("is_inlined", DataType::Boolean, false, Arc::new(inlined));
-    columns.batch()
+    columns.add("is_inlined", Arc::new(inlined));
+    columns.batch(Table::Frames)
 }
 
 /// `metrics`, of rows in order.
@@ -173,14 +171,14 @@ pub(super) fn metrics(tenant: &str, rows: &Rows, points: &[PointRow]) -> Result<
     columns.numbered("unit", rows, series().map(|it| it.unit))?;
     columns.numbered("host", rows, series().map(|it| it.host))?;
     columns.numbered("labels", rows, series().map(|it| it.labels))?;
-    columns.times("time", points.iter().map(|row| Some(signed(row.time_unix_ns))), false);
+    columns.times("time", points.iter().map(|row| Some(signed(row.time_unix_ns))));
     columns.texts("kind", points.iter().map(|row| kind(row.kind)));
     let start = |row: &PointRow| i64::try_from(row.start_unix_ns).ok().filter(|start| *start != 0);
-    columns.times("start", points.iter().map(start), true);
+    columns.times("start", points.iter().map(start));
     let values = Float64Array::from_iter_values(points.iter().map(|row| row.value));
-    columns.add("value", DataType::Float64, false, Arc::new(values));
+    columns.add("value", Arc::new(values));
     columns.ids("batch", points.iter().map(|row| &row.batch.0))?;
-    columns.batch()
+    columns.batch(Table::Metrics)
 }
 
 const fn kind(kind: MetricKind) -> &'static str {

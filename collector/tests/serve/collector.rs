@@ -115,8 +115,16 @@ impl Collector {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        let call = agent().get(format!("http://{}{path}", self.web)).call();
-        answer(call.expect("answers")).expect("answers")
+        self.get_with(path, &[])
+    }
+
+    /// The same, with headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = agent().get(format!("http://{}{path}", self.web));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.call().expect("answers")).expect("answers")
     }
 
     /// A counter of `/metrics`, by its whole name with labels.

@@ -1,6 +1,8 @@
 //! The real `collector` on ports of loopback: what is sent, acknowledged, and read back from its Parquet files.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod batches;
 #[cfg(all(test, feature = "cloud"))]
 mod bucket;

@@ -52,19 +52,54 @@ impl Period {
         Self { day: time.date_naive(), hour: Some(time.hour()) }
     }
 
+    /// The days that have a moment of this time: from the first until before the last. No more than `max`.
+    #[must_use]
+    pub fn days(from_unix_ns: u64, until_unix_ns: u64, max: usize) -> Option<Vec<Self>> {
+        let mut days = Vec::new();
+        let mut day = Self::hour_of(from_unix_ns).day();
+        while day.start_unix_ns() < until_unix_ns {
+            if days.len() >= max {
+                return None;
+            }
+            days.push(day);
+            let next = Self::hour_of(day.end_unix_ns()).day();
+            // The end of what can be counted.
+            if next == day {
+                break;
+            }
+            day = next;
+        }
+        Some(days)
+    }
+
     /// The day that it is, or lies in.
     #[must_use]
     pub const fn day(self) -> Self {
         Self { day: self.day, hour: None }
     }
 
-    /// The first moment that is not in it any more, in nanoseconds since the Unix epoch.
+    /// The first moment that is in it, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn start_unix_ns(self) -> u64 {
+        self.after_hours(self.hour.map_or(0, i64::from))
+    }
+
+    /// The first moment that is not in it any more.
     #[must_use]
     pub fn end_unix_ns(self) -> u64 {
+        self.after_hours(self.hour.map_or(24, |hour| i64::from(hour).saturating_add(1)))
+    }
+
+    /// Whether a moment of it is of this time, which ends before `until`.
+    #[must_use]
+    pub fn overlaps(self, from_unix_ns: u64, until_unix_ns: u64) -> bool {
+        self.start_unix_ns() < until_unix_ns && from_unix_ns < self.end_unix_ns()
+    }
+
+    fn after_hours(self, n_hours: i64) -> u64 {
         const HOUR_NS: i64 = 3_600_000_000_000;
-        let start =
-            self.day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_nanos_opt().unwrap_or(i64::MAX);
-        let n_hours = self.hour.map_or(24, |hour| i64::from(hour).saturating_add(1));
+        let midnight = self.day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_nanos_opt();
+        let start = midnight.unwrap_or(i64::MAX);
         u64::try_from(start.saturating_add(n_hours.saturating_mul(HOUR_NS))).unwrap_or(0)
     }
 }
@@ -120,10 +155,9 @@ impl FilePath {
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, tenant, period: Period { day, hour }, collector, first, last } = self;
-        write!(f, "{}/{}/", table.name(), encoded(tenant))?;
-        write!(f, "{:04}-{:02}-{:02}/", day.year(), day.month(), day.day())?;
-        if let Some(hour) = hour {
+        let Self { table, tenant, period, collector, first, last } = self;
+        write!(f, "{}/", directory(*table, tenant, Some(*period)))?;
+        if let Some(hour) = period.hour {
             write!(f, "{hour:02}/")?;
         }
         write!(f, "{collector}-{first:016x}-{last:016x}.parquet")
@@ -147,6 +181,16 @@ pub fn visible(mut paths: Vec<FilePath>) -> Vec<FilePath> {
         }
     }
     visible
+}
+
+/// The directory of a tenant in a table; of one day, if it is given.
+#[must_use]
+pub fn directory(table: Table, tenant: &str, day: Option<Period>) -> String {
+    let of_tenant = format!("{}/{}", table.name(), encoded(tenant));
+    day.map_or_else(
+        || of_tenant.clone(),
+        |Period { day, .. }| format!("{of_tenant}/{:04}-{:02}-{:02}", day.year(), day.month(), day.day()),
+    )
 }
 
 /// A tenant's name as a directory, on any file system.
@@ -221,6 +265,23 @@ mod tests {
         let day = hour.day();
         assert_eq!(Period::hour_of(day.end_unix_ns() - 1).day(), day);
         assert_ne!(Period::hour_of(day.end_unix_ns()).day(), day);
+    }
+
+    #[test]
+    fn a_time_has_days_and_hours_and_what_only_touches_it_is_not_of_it() {
+        let hour = Period::hour_of(UNIX_NS);
+        let (start, end) = (hour.start_unix_ns(), hour.end_unix_ns());
+        assert_eq!(end - start, 3_600 * NS);
+        assert!(hour.overlaps(start, start + 1) && hour.overlaps(end - 1, end + 5), "{hour:?}");
+        assert!(!hour.overlaps(end, end + 5) && !hour.overlaps(start - 5, start), "{hour:?}");
+        let day = hour.day();
+        let days = |from, until, max| Period::days(from, until, max).map(|days| days.len());
+        assert_eq!(days(UNIX_NS, UNIX_NS + 1, 9), Some(1));
+        assert_eq!(days(UNIX_NS, day.end_unix_ns(), 9), Some(1));
+        assert_eq!(days(UNIX_NS, day.end_unix_ns() + 1, 9), Some(2));
+        assert_eq!(days(UNIX_NS, UNIX_NS, 9), Some(1), "nothing, and the day that it would be in");
+        assert_eq!(days(0, u64::MAX, 9), None);
+        assert_eq!(days(u64::MAX - 1, u64::MAX, 9), Some(1), "the end of what can be counted");
     }
 
     #[test]
