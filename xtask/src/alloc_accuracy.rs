@@ -40,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ensure!(is_root(), "probing takes root");
     let agent = match &args.agent {
         Some(agent) => agent.clone(),
-        None => workspace.release_agent()?,
+        None => workspace.release("agent")?,
     };
     let dir = workspace.target.join("programs");
     programs::build_all(&workspace.root, &dir)?;

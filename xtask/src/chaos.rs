@@ -21,7 +21,7 @@ pub(crate) struct Args {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ensure!(is_root(), "the daemon and its networks take root");
     let otlp = fetch::otlp::find(workspace)?;
-    let agent = workspace.release_agent()?;
+    let agent = workspace.release("agent")?;
     let mut command = workspace.cargo();
     command.args(["run", "--quiet", "--package", "tests", "--bin", "chaos", "--"]);
     command.args([args.minutes.to_string(), args.seed.to_string()]);

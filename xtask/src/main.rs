@@ -57,8 +57,8 @@ enum Command {
     },
     /// Have things go wrong while the daemon runs; fails when anything is lost that is not counted
     Chaos(chaos::Args),
-    /// Profile a real nginx under load and leave a flamegraph
-    Demo,
+    /// Profile a real nginx under load: one flamegraph, or the collector's page over it
+    Demo(demo::Args),
     /// Compile the target programs of tests/programs into a directory
     Programs {
         /// Where the programs go
@@ -91,7 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Capture { args } => capture::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,
         Command::Chaos(args) => chaos::run(&workspace, &args)?,
-        Command::Demo => demo::run(&workspace)?,
+        Command::Demo(args) => demo::run(&workspace, &args)?,
         Command::Programs { dir } => {
             for program in xtask::programs::build_all(&workspace.root, &dir)? {
                 println!("{}", program.display());

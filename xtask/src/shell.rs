@@ -48,10 +48,10 @@ impl Workspace {
         command
     }
 
-    /// Builds the agent as users get it and says where it is.
-    pub(crate) fn release_agent(&self) -> Result<PathBuf> {
-        run(self.cargo().args(["build", "--release", "--package", "agent"]))?;
-        Ok(self.target.join("release/agent"))
+    /// Builds a program as users get it and says where it is.
+    pub(crate) fn release(&self, program: &str) -> Result<PathBuf> {
+        run(self.cargo().args(["build", "--release", "--package", program]))?;
+        Ok(self.target.join("release").join(program))
     }
 }
 

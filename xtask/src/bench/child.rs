@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::{process::Running, shell::find_program};
 
 /// Has the kernel signal the child when this process dies, however it dies. `Running` covers every other end.
-pub(super) fn ends_with_us(command: &mut Command, signal: libc::c_int) -> &mut Command {
+pub(crate) fn ends_with_us(command: &mut Command, signal: libc::c_int) -> &mut Command {
     // SAFETY: between fork and exec only prctl is called, which is safe there and takes no pointer.
     unsafe {
         command.pre_exec(move || {

@@ -34,6 +34,11 @@ impl Load {
         Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
     }
 
+    /// Whether it is over.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.running.has_ended()
+    }
+
     /// Waits for the end and returns the requests per second that wrk saw.
     pub(crate) fn requests_per_s(mut self) -> Result<f64> {
         let status = self.running.wait(self.run_time + Duration::from_secs(10))?;

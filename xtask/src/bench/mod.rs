@@ -4,7 +4,7 @@
 
 mod bpf_stats;
 mod bpftool;
-mod child;
+pub(crate) mod child;
 mod cost;
 mod daemon;
 mod held;
@@ -107,7 +107,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let agent = match &args.agent {
         // Not every profiler is started from here.
         Some(agent) => agent.canonicalize().with_context(|| format!("no agent at `{}`", agent.display()))?,
-        None => workspace.release_agent()?,
+        None => workspace.release("agent")?,
     };
     let plan = Plan {
         n_rounds: args.rounds,

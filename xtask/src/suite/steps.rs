@@ -70,7 +70,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     }
     let mut targets = Targets::default();
     tally.step("release build", || {
-        targets.agent = Some(workspace.release_agent()?);
+        targets.agent = Some(workspace.release("agent")?);
         let dir = workspace.target.join("programs");
         xtask::programs::build_all(&workspace.root, &dir)?;
         targets.programs = Some(dir);

@@ -48,7 +48,7 @@ impl Choice {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let agent = workspace.release_agent()?;
+    let agent = workspace.release("agent")?;
     let programs = workspace.target.join("programs");
     xtask::programs::build_all(&workspace.root, &programs)?;
     let cases =
