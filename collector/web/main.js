@@ -227,6 +227,10 @@ function busy(on) {
   if (on) wait = setTimeout(() => {
     $("progress").hidden = false;
     $("panes").classList.add("stale");
+    if (Object.keys(shown).length === 0) {
+      $("message").replaceChildren(el("p", {}, "Asking the collector …"));
+      $("message").hidden = false;
+    }
   }, 150);
   else {
     $("progress").hidden = true;

@@ -54,8 +54,8 @@ export class Pickers {
     const chosen = this.state ? selector.valueOf(this.matchers() ?? [], name) : "";
     const { values, truncated } = this.known?.[name] ?? { values: [], truncated: false };
     const entries = [["", name === "service" ? "all services" : "all hosts"], ...values.map((it) => [it, it])];
-    if (truncated) entries.push(["", "… more: ask by the selector"]);
     options($(name), entries, chosen);
+    $(name).title = truncated ? "There are more than these: ask for others by the selector" : "";
     $(name).disabled = this.matchers() === null;
   }
 
