@@ -4,9 +4,10 @@ const NS_STEPS = [[1, "ns"], [1e3, "µs"], [1e6, "ms"], [1e9, "s"], [60e9, "min"
 const BYTE_STEPS = [[1, "B"], [2 ** 10, "KiB"], [2 ** 20, "MiB"], [2 ** 30, "GiB"], [2 ** 40, "TiB"], [2 ** 50, "PiB"]];
 const COUNT_STEPS = [[1, ""], [1e3, "k"], [1e6, "M"], [1e9, "G"], [1e12, "T"]];
 
-/** Three digits that count; no zeros behind the point that say nothing. */
+/** Three digits, or two of what is small; no zeros behind the point that say nothing. */
 export function digits(value) {
   const size = Math.abs(value);
+  if (size < 0.1) return String(Number(value.toPrecision(2)));
   const n = size >= 100 ? 0 : size >= 10 ? 1 : 2;
   return String(Number(value.toFixed(n)));
 }

@@ -44,6 +44,17 @@ export function linePath(points, x, y, gapMs) {
   return path;
 }
 
+/** Stairs: each point holds for a step, and what is not there is nothing. */
+export function stairs(points, step, x, y) {
+  let path = "", end = null;
+  for (const [t, value] of points) {
+    if (t !== end) path += `${end === null ? "" : `L${x(end).toFixed(1)} ${y(0).toFixed(1)}`}M${x(t).toFixed(1)} ${y(0).toFixed(1)}`;
+    end = t + step;
+    path += `L${x(t).toFixed(1)} ${y(value).toFixed(1)}L${x(end).toFixed(1)} ${y(value).toFixed(1)}`;
+  }
+  return end === null ? "" : `${path}L${x(end).toFixed(1)} ${y(0).toFixed(1)}`;
+}
+
 /** The part between two places that were dragged, in order, at least `least` long; null if it was a click. */
 export function dragged(a, b, least) {
   return Math.abs(b - a) < least ? null : { from: Math.min(a, b), until: Math.max(a, b) };

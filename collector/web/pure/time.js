@@ -46,9 +46,12 @@ export function fromField(text) {
   return Number.isNaN(ms) ? null : ms;
 }
 
-/** The step of a timeline: a round one, with about as many points as wanted. */
+/**
+ * The step of a timeline: a round one, with about as many points as wanted. Agents send windows of 10 s: with steps that are no
+ * multiple of it, one window and two would take turns.
+ */
 export function stepMs(rangeMs, nPoints) {
-  const rounds = [1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 900e3, 1800e3, 3600e3,
+  const rounds = [10e3, 20e3, 30e3, 60e3, 120e3, 300e3, 600e3, 900e3, 1800e3, 3600e3,
     7200e3, 14400e3, 21600e3, 43200e3, 86400e3];
   return rounds.find((round) => rangeMs / round <= nPoints) ?? Math.ceil(rangeMs / nPoints / 86400e3) * 86400e3;
 }

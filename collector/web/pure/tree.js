@@ -323,6 +323,9 @@ export function difference(a, wholeA, b, wholeB) {
 
 export const SORTS = ["name", "package", "self", "total", "baseSelf", "baseTotal", "selfChange", "totalChange"];
 
+/** Of a change its size counts, so that what became less stands beside what became more. */
+const sizeOf = (row, key) => (key.endsWith("Change") ? Math.abs(row[key]) : row[key]);
+
 /** `-self`: by self, largest first. Names decide between equals, so that a link gives the same order. */
 export function sorted(rows, sort) {
   const descending = sort.startsWith("-");
@@ -332,6 +335,6 @@ export function sorted(rows, sort) {
   const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.package < b.package ? -1 : 1);
   const compare = key === "name" || key === "package"
     ? (a, b) => (a[key] < b[key] ? -sign : a[key] > b[key] ? sign : byName(a, b))
-    : (a, b) => sign * (a[key] - b[key]) || byName(a, b);
+    : (a, b) => sign * (sizeOf(a, key) - sizeOf(b, key)) || byName(a, b);
   return [...rows].sort(compare);
 }

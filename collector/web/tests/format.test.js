@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { digits, duration, perSecond, plural, points, quantity, range, rate, share, time } from "../pure/format.js";
-import { dragged, linear, linePath, summed, ticks, timeTicks } from "../pure/scale.js";
+import { dragged, linear, linePath, stairs, summed, ticks, timeTicks } from "../pure/scale.js";
 
 test("amounts have three digits and the unit that fits", () => {
   const cases = [[0, "0"], [1, "1 ns"], [999, "999 ns"], [1500, "1.5 µs"], [999_999, "1 ms"], [12_345_678, "12.3 ms"],
@@ -13,7 +13,7 @@ test("amounts have three digits and the unit that fits", () => {
   assert.equal(quantity(12, "{request}"), "12 {request}");
   assert.equal(quantity(NaN, "bytes"), "–");
   assert.equal(quantity(-1.5e9, "nanoseconds"), "-1.5 s");
-  assert.equal(digits(0.5), "0.5");
+  assert.deepEqual([0.5, 0.00767, 0, 0.0999].map(digits), ["0.5", "0.0077", "0", "0.1"]);
 });
 
 test("CPU time in a second is a number of CPUs", () => {
@@ -65,6 +65,13 @@ test("lines begin with a move, and break where something is missing", () => {
   assert.ok(linePath([[0, 1], [9, 2]], same, same, Infinity).startsWith("M"));
   assert.equal(linePath([], same, same, 1), "");
   assert.equal(linear(0, 10, 100, 200)(5), 150);
+});
+
+test("stairs go down to nothing where there is nothing", () => {
+  const same = (value) => value;
+  assert.equal(stairs([[0, 5], [10, 7], [30, 2]], 10, same, same),
+    "M0.0 0.0L0.0 5.0L10.0 5.0L10.0 7.0L20.0 7.0L20.0 0.0M30.0 0.0L30.0 2.0L40.0 2.0L40.0 0.0");
+  assert.equal(stairs([], 10, same, same), "");
 });
 
 test("series are summed by time", () => {

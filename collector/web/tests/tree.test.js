@@ -96,6 +96,14 @@ test("a comparison tells shares, with what is gone and what is new", () => {
   assert.deepEqual([cut.total[0], cut.baseTotal[0], cut.totalB], [0, 5, 10]);
 });
 
+test("changes are sorted by their size, whichever way they go", () => {
+  const rows = top(fromAnswer(answer([["same", 10, 10], ["more", 5, 1], ["less", 1, 5], ["most", 20, 1]], true)));
+  assert.equal(sorted(rows, "-selfChange")[0].name, "most");
+  assert.equal(sorted(rows, "-selfChange").at(-1).name, sorted(rows, "selfChange")[0].name);
+  const sizes = sorted(rows, "-selfChange").map((row) => Math.abs(row.selfChange));
+  assert.deepEqual(sizes, [...sizes].sort((a, b) => b - a));
+});
+
 test("the table is sorted by any column, both ways, and by name where it is equal", () => {
   const rows = top(fromAnswer(answer([["b", 2], ["a", 2], ["c;a", 1]])));
   const names = (sort) => sorted(rows, sort).map((row) => row.name).join(" ");

@@ -61,6 +61,7 @@ export class ProfileView {
     }
     const func = state.fn === "" ? undefined : tree.frames.functionOf(state.fn, state.fn_package);
     const sandwiched = func !== undefined;
+    if ((before?.fn ?? "") !== state.fn) this.pointed = null;
     if (sandwiched && this.cut?.func !== func) {
       this.cut = { func, callers: callers(tree, func), callees: callees(tree, func) };
     }

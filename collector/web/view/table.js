@@ -1,6 +1,6 @@
 // The table of functions: what the graph shows, for those who read rather than look.
 
-import { count, points, quantity, share } from "../pure/format.js";
+import { count, plural, points, quantity, share } from "../pure/format.js";
 import { sorted } from "../pure/tree.js";
 import { packageName } from "../pure/colour.js";
 import { el } from "./dom.js";
@@ -14,7 +14,7 @@ const COLUMNS = {
 };
 const TITLES = {
   self: "Spent in the function itself", total: "Spent in the function and in all that it calls",
-  baseSelf: "Share of the function itself in the baseline", selfChange: "By how many points of a percent its own share changed",
+  baseSelf: "Share of the function itself in the baseline", selfChange: "By how many points of a percent its own share changed; the largest change first, either way",
   totalChange: "By how many points the share of it and all that it calls changed",
 };
 
@@ -56,7 +56,7 @@ export class Table {
     this.caption.textContent = `Functions, sorted by ${columns.find(([name]) => name === sort.replace(/^-/, ""))[1]}. `
       + "The button of a row shows who calls it and what it calls.";
     const shown = Math.min(this.limit, order.length);
-    this.told.textContent = shown < order.length ? `${count(shown)} of ${count(order.length)} functions` : `${count(order.length)} functions`;
+    this.told.textContent = shown < order.length ? `${count(shown)} of ${plural(order.length, "function")}` : plural(order.length, "function");
     this.more.hidden = shown >= order.length;
   }
 

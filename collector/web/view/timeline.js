@@ -1,7 +1,7 @@
 // How much there was over time, and the parts of it that are looked at: dragged over, or moved by keys.
 
 import { duration, perSecond, range, rate, time } from "../pure/format.js";
-import { dragged, linear, linePath, summed, ticks, timeTicks } from "../pure/scale.js";
+import { dragged, linear, stairs, ticks, timeTicks } from "../pure/scale.js";
 import { $, once, svg } from "./dom.js";
 
 const MARGIN = { top: 6, right: 6, bottom: 18, left: 6 };
@@ -61,7 +61,7 @@ export class Timeline {
     const { data } = this, { width, height, x, bottom } = this.scales;
     const most = [...data.main, ...(data.base ?? [])].reduce((max, [, value]) => Math.max(max, value), 0);
     const y = linear(0, most || 1, bottom, MARGIN.top + 4);
-    const step = data.stepMs, gap = step * 2.5;
+    const step = data.stepMs, within = (t) => x(Math.min(data.until, Math.max(data.from, t)));
     const it = svg("svg", { "aria-hidden": "true", viewBox: `0 0 ${width} ${height}` });
     for (const mark of ticks(most, 2).slice(1, 3)) {
       if (y(mark) < MARGIN.top) continue;
@@ -75,14 +75,8 @@ export class Timeline {
       it.append(svg("text", { x: x(mark), y: height - 4, "text-anchor": anchor }, time(mark, beside)));
     });
     it.append(svg("line", { class: "grid", x1: 0, x2: width, y1: bottom + 0.5, y2: bottom + 0.5 }));
-    // Each point stands for what comes after it.
-    const middle = data.main.map(([t, value]) => [Math.min(data.until, Math.max(data.from, t + step / 2)), value]);
-    for (const run of runs(middle, gap)) {
-      const line = linePath(run, x, y, Infinity);
-      it.append(svg("path", { class: "area", d: `${line}L${x(run.at(-1)[0])} ${bottom}L${x(run[0][0])} ${bottom}Z` }));
-    }
-    it.append(svg("path", { class: "curve", d: linePath(middle, x, y, gap) }));
-    if (data.base) it.append(svg("path", { class: "curve base", d: linePath(data.base.map(([t, v]) => [t + step / 2, v]), x, y, gap) }));
+    it.append(svg("path", { class: "area curve", d: stairs(data.main, step, within, y) }));
+    if (data.base) it.append(svg("path", { class: "curve base", d: stairs(data.base, step, within, y) }));
     const parts = { ...data.parts };
     if (this.draft) parts[this.brush] = this.draft;
     for (const which of data.two ? ["base", "main"] : ["main"]) {
@@ -159,15 +153,3 @@ export class Timeline {
     }
   }
 }
-
-function runs(points, gapMs) {
-  const all = [];
-  for (const point of points) {
-    const last = all.at(-1);
-    if (last && point[0] - last.at(-1)[0] <= gapMs) last.push(point);
-    else all.push([point]);
-  }
-  return all;
-}
-
-export const totalOf = (answer) => summed(answer.series ?? []);
