@@ -2,7 +2,7 @@
 
 import { ApiError, download, get, Slot } from "./api.js";
 import { plural, time } from "./pure/format.js";
-import { chosen, firstType, newest, profileRequest, timelineRequest, wanted } from "./pure/parts.js";
+import { chosen, firstMetric, firstType, newest, profileRequest, timelineRequest, wanted } from "./pure/parts.js";
 import { summed } from "./pure/scale.js";
 import { change, fromSearch, pinned, toSearch, unitOf } from "./pure/state.js";
 import { resolveRange } from "./pure/time.js";
@@ -83,7 +83,9 @@ async function load() {
   try {
     if (state.tab === "memory") shown = { memory: await loadMemory(signal) };
     else {
-      await lists();
+      // A type has to be chosen before anything can be asked of it.
+      if (state.type) lists().catch(() => {});
+      else await lists();
       if (!state.type) {
         shown = { empty: { nothing: true } };
       } else {
@@ -92,7 +94,7 @@ async function load() {
         const answer = await get(path, parameters, signal);
         const tree = fromAnswer(answer);
         const empty = tree.n === 0 || (tree.totalA === 0 && tree.totalB === 0);
-        shown = empty ? { empty: await lookForNewest(signal) } : { tree, warnings: answer.warnings ?? [] };
+        shown = empty ? { empty: await lookForNewest(signal) } : { tree, warnings: (answer.warnings ?? []).map(String) };
       }
     }
   } catch (error) {
@@ -143,7 +145,7 @@ async function loadMemory(signal) {
   const { names } = await get("metrics/names", { from: range.from, until: range.until }, signal);
   lists().catch(() => {});
   const known = names.map((it) => it.name);
-  const metric = state.metric || (known.find((it) => it === "process.memory.usage") ?? known.find((it) => it.includes("memory")) ?? known[0] ?? "");
+  const metric = state.metric || firstMetric(known);
   pickers.metrics(known, metric);
   if (!metric) return null;
   const answer = await get("metrics", { name: metric, match: state.match, from: range.from, until: range.until }, signal);
@@ -184,7 +186,7 @@ function render() {
 }
 
 function notesOf({ tree, warnings }) {
-  const notes = warnings.map((it) => (typeof it === "string" ? it : it.message ?? JSON.stringify(it)));
+  const notes = warnings.map((it) => `${it.charAt(0).toUpperCase()}${it.slice(1).replace(/\.$/, "")}.`);
   if (tree.truncated) notes.push(`${plural(tree.truncated, "frame")} too small to be sent: counted in their callers.`);
   if (tree.compared && tree.totalB === 0) notes.push("There is nothing in the baseline.");
   if (tree.compared && tree.totalA === 0) notes.push("There is nothing in the comparison.");

@@ -25,6 +25,9 @@ const scaled = (value, steps) => {
 /** `1.5e9, "nanoseconds"` -> `1.5 s`. A unit that is not known is put behind the number. */
 export function quantity(value, unit) {
   if (!Number.isFinite(value)) return "–";
+  if (unit?.endsWith("/s")) return `${quantity(value, unit.slice(0, -2))}/s`;
+  // What stands in braces says what is counted, and is no unit.
+  if (unit?.startsWith("{")) return scaled(value, COUNT_STEPS);
   switch (unit) {
     case "nanoseconds": case "ns": return scaled(value, NS_STEPS);
     case "microseconds": case "us": return scaled(value * 1e3, NS_STEPS);

@@ -47,6 +47,12 @@ export function newest(points) {
   return found ? found[0] : null;
 }
 
+/** The metric to begin with: memory of what is watched, then of anything. */
+export function firstMetric(names) {
+  const liked = ["brazier.memory.usage", "process.memory.usage"].find((it) => names.includes(it));
+  return liked ?? names.find((it) => it.includes("memory")) ?? names[0] ?? "";
+}
+
 /** The type to begin with: CPU time if there is any. */
 export function firstType(types) {
   const names = types.map((it) => `${it.type}:${it.unit}`);

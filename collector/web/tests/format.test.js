@@ -10,7 +10,9 @@ test("amounts have three digits and the unit that fits", () => {
   assert.equal(quantity(1536, "bytes"), "1.5 KiB");
   assert.equal(quantity(2 ** 40, "By"), "1 TiB");
   assert.equal(quantity(1_234_567, "count"), "1.23 M");
-  assert.equal(quantity(12, "{request}"), "12 {request}");
+  assert.equal(quantity(12, "{request}"), "12");
+  assert.equal(quantity(2048, "By/s"), "2 KiB/s");
+  assert.equal(quantity(12, "Hz"), "12 Hz");
   assert.equal(quantity(NaN, "bytes"), "–");
   assert.equal(quantity(-1.5e9, "nanoseconds"), "-1.5 s");
   assert.deepEqual([0.5, 0.00767, 0, 0.0999].map(digits), ["0.5", "0.0077", "0", "0.1"]);

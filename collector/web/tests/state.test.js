@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { change, DEFAULTS, fromSearch, pinned, toSearch, typeName, unitOf } from "../pure/state.js";
-import { chosen, firstType, newest, profileRequest, timelineRequest, wanted } from "../pure/parts.js";
+import { chosen, firstMetric, firstType, newest, profileRequest, timelineRequest, wanted } from "../pure/parts.js";
 import { fromField, presetName, resolve, resolveRange, stepMs, toField } from "../pure/time.js";
 
 const NOW = Date.UTC(2026, 10, 21, 12);
@@ -90,6 +90,13 @@ test("CPU time comes first, else what there is most of", () => {
   assert.equal(firstType([{ type: "samples", unit: "count", n_rows: 9 }, { type: "cpu", unit: "nanoseconds", n_rows: 1 }]), "cpu:nanoseconds");
   assert.equal(firstType([{ type: "a", unit: "b", n_rows: 1 }, { type: "c", unit: "d", n_rows: 2 }]), "c:d");
   assert.equal(firstType([]), "");
+});
+
+test("memory of what is watched comes first, whatever else is sent", () => {
+  assert.equal(firstMetric(["brazier.agent.memory", "brazier.memory.usage", "x"]), "brazier.memory.usage");
+  assert.equal(firstMetric(["a", "jvm.memory.used"]), "jvm.memory.used");
+  assert.equal(firstMetric(["a", "b"]), "a");
+  assert.equal(firstMetric([]), "");
 });
 
 test("types have names and units", () => {

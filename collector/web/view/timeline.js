@@ -63,7 +63,7 @@ export class Timeline {
     const y = linear(0, most || 1, bottom, MARGIN.top + 4);
     const step = data.stepMs, within = (t) => x(Math.min(data.until, Math.max(data.from, t)));
     const it = svg("svg", { "aria-hidden": "true", viewBox: `0 0 ${width} ${height}` });
-    for (const mark of ticks(most, 2).slice(1, 3)) {
+    for (const mark of ticks(most, 2, data.unit === "bytes" ? 2 : 10).slice(1, 3)) {
       if (y(mark) < MARGIN.top) continue;
       it.append(svg("line", { class: "grid", x1: 0, x2: width, y1: y(mark), y2: y(mark) }),
         svg("text", { x: width - 4, y: y(mark) - 3, "text-anchor": "end" }, this.told(mark)));
