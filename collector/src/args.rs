@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Every host's profiles in one place.
 #[derive(Debug, Parser)]
@@ -19,7 +19,22 @@ pub enum Subcommands {
     /// Receive profiles and metrics, and keep them as Parquet files
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Ask the Parquet files, with SQL
+    #[command(after_help = SQL_EXAMPLES)]
+    Sql(SqlArgs),
 }
+
+const SQL_EXAMPLES: &str = "\
+Examples:
+  collector sql 'select service, sum(value) from samples where type = $$cpu$$ group by 1 order by 2 desc'
+  collector sql 'select name, count(*) from metrics group by 1' --format csv
+  collector sql 'select * from frames limit 5' --data s3://profiles/prod --tenant edge
+
+Tables (docs/storage.md has their columns): samples, stacks, frames, metrics. Samples and metrics are those from --from until
+--until; stacks and frames those of its days. Nothing is written, and no other file is read.
+
+Exit status: 0 with an answer; 1 for an error; 2 for wrong usage.
+";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -33,7 +48,7 @@ What is sent where:
   4317  OTLP profiles and metrics over gRPC
   4318  OTLP over HTTP: /v1development/profiles, /v1/metrics; Pyroscope: /ingest, /push.v1.PusherService/Push;
         pprof: curl --data-binary @cpu.pb.gz 'http://localhost:4318/api/v1/pprof?service=edge&host=a'
-  4040  / for a browser, /health, /metrics
+  4040  / for a browser, /api/v1 (docs/api.md), /health, /metrics
 
 A file with everything that can be set (all is optional):
   data = \"brazier-data\"
@@ -91,9 +106,46 @@ pub struct ServeArgs {
     /// Listen for HTTP here [default: 127.0.0.1:4318]
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
-    /// Answer browsers, /health and /metrics here [default: 127.0.0.1:4040]
+    /// Answer browsers, questions, /health and /metrics here [default: 127.0.0.1:4040]
     #[arg(long, value_name = "ADDRESS")]
     pub web: Option<SocketAddr>,
+}
+
+/// Arguments of `sql`.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// One SELECT
+    pub sql: String,
+    /// Where the collector keeps what it has, or the URL of its store
+    #[arg(long, value_name = "DIR|URL", default_value = "brazier-data")]
+    pub data: String,
+    /// Whose tables
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// The first moment: Unix milliseconds, now, now-1h, now-7d
+    #[arg(long, value_name = "TIME", default_value = "now-1d")]
+    pub from: String,
+    /// The first moment behind it
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    pub until: String,
+    /// Rows, at most
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: SqlFormat,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Columns below each other
+    #[default]
+    Table,
+    /// Values with commas between them, names first
+    Csv,
+    /// An object: columns, rows, warnings
+    Json,
 }
 
 #[cfg(test)]

@@ -51,9 +51,9 @@ pub struct Listen {
     pub grpc: SocketAddr,
     /// OTLP over HTTP, pprof, Pyroscope.
     pub http: SocketAddr,
-    /// `/health` and `/metrics`.
+    /// `/api`, `/health` and `/metrics`.
     pub web: SocketAddr,
-    /// Whether everybody who reaches it may send, also from other hosts.
+    /// Whether everybody who reaches it may send and ask, also from other hosts.
     pub without_tokens: bool,
 }
 
@@ -254,6 +254,15 @@ impl Config {
         let needs_token = tenants.iter().any(|tenant| !tenant.tokens.is_empty());
         let is_reachable =
             [self.listen.grpc, self.listen.http].iter().any(|address| !address.ip().is_loopback());
+        // Whoever reaches it asks for what others have sent; no certificate is asked for there.
+        if !self.listen.web.ip().is_loopback() && !needs_token && !self.listen.without_tokens {
+            return Err(ConfigError::Value {
+                key: "listen.web".to_owned(),
+                wrong: "is an address that other hosts reach, and nobody needs a token: set tenant.NAME.token_file, or \
+                        listen.without_tokens = true if everybody who reaches it may see all profiles"
+                    .to_owned(),
+            });
+        }
         let needs_certificate = self.tls.client_ca_file.is_some();
         if is_reachable && !needs_token && !needs_certificate && !self.listen.without_tokens {
             return Err(ConfigError::Value {
@@ -306,6 +315,8 @@ mod tests {
         let error = config(open).tenants().expect_err("is refused").to_string();
         assert!(error.contains("without_tokens"), "{error}");
         assert!(config(&format!("{open}without_tokens = true")).tenants().is_ok());
+        let web = config("[listen]\nweb = \"0.0.0.0:4040\"").tenants().expect_err("is refused").to_string();
+        assert!(web.starts_with("listen.web"), "{web}");
         let dir = tempfile::tempdir().expect("makes a directory");
         let file = dir.path().join("tokens");
         let with_tokens = format!("{open}[tenant.a]\ntoken_file = {file:?}\n");

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
     let result = match args::Cli::parse().command {
         args::Subcommands::Serve(serve) => commands::serve(&mut io::stdout(), &serve),
+        args::Subcommands::Sql(sql) => commands::sql(&mut io::stdout(), &sql),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,5 +8,7 @@ pub mod pprof;
 #[rustfmt::skip]
 pub mod push;
 #[rustfmt::skip]
+pub mod querier;
+#[rustfmt::skip]
 #[expect(clippy::doc_markdown, reason = "some of its comments are prost's own")]
 pub mod spool;

@@ -47,6 +47,11 @@ fn the_committed_push_code_is_what_the_proto_file_generates() -> Outcome {
 }
 
 #[test]
+fn the_committed_querier_code_is_what_the_proto_file_generates() -> Outcome {
+    check("querier", "The read side of Pyroscope's API")
+}
+
+#[test]
 fn the_committed_spool_code_is_what_the_proto_file_generates() -> Outcome {
     check("spool", "What waits on disk for its delivery")
 }

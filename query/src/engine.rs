@@ -135,7 +135,7 @@ impl Engine {
             .worker_threads(limits.n_threads.max(1))
             .thread_name("query")
             // Expressions of people may be nested.
-            .thread_stack_size(8 << 20)
+            .thread_stack_size(16 << 20)
             .enable_all()
             .build()
             .map_err(|error| Error::Internal { what: format!("cannot start threads: {error}") })?;

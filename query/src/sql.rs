@@ -9,7 +9,12 @@ use datafusion::{
     prelude::SessionContext,
     sql::{
         parser::Statement as Parsed,
-        sqlparser::{ast, dialect::GenericDialect, tokenizer::Tokenizer},
+        sqlparser::{
+            ast,
+            dialect::GenericDialect,
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
+        },
     },
 };
 use futures::TryStreamExt as _;
@@ -26,8 +31,11 @@ use crate::{
 };
 
 const MAX_BYTES: usize = 64 << 10;
-/// Each sign may be one more bracket around the others: expressions are worked on by functions that call themselves.
-const MAX_TOKENS: usize = 4_000;
+/// Words, signs and blanks.
+const MAX_TOKENS: usize = 20_000;
+/// Signs and words of the language: each may be one more expression around the others, and these are worked on by functions that
+/// call themselves.
+const MAX_NESTING: usize = 500;
 /// Rows of an answer.
 const MAX_ROWS: usize = 100_000;
 /// Bytes of all its values, about.
@@ -87,9 +95,15 @@ fn parsed(context: &SessionContext, sql: &str) -> Result<(Parsed, Vec<Table>), E
         return Err(refused(format!("it has {} bytes, and {MAX_BYTES} may be", sql.len())));
     }
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let n_tokens = tokens.map_err(|error| refused(one_line(&error.to_string())))?.len();
-    if n_tokens > MAX_TOKENS {
-        return Err(refused(format!("it has {n_tokens} words and signs, and {MAX_TOKENS} may be")));
+    let tokens = tokens.map_err(|error| refused(one_line(&error.to_string())))?;
+    let n_nesting = tokens.iter().filter(|token| may_nest(token)).count();
+    for (n, max, what) in [
+        (tokens.len(), MAX_TOKENS, "words, signs and blanks"),
+        (n_nesting, MAX_NESTING, "operators and keywords"),
+    ] {
+        if n > max {
+            return Err(refused(format!("it has {n} {what}, and {max} may be")));
+        }
     }
     let state = context.state();
     let dialect = state.config_options().sql_parser.dialect;
@@ -104,6 +118,23 @@ fn parsed(context: &SessionContext, sql: &str) -> Result<(Parsed, Vec<Table>), E
     let named = state.resolve_table_references(&statement).map_err(|error| of_statement(&error))?;
     let tables = Table::ALL.into_iter().filter(|table| named.iter().any(|it| it.table() == table.name()));
     Ok((statement, tables.collect()))
+}
+
+/// Whether a word or sign may make an expression that has others in it.
+fn may_nest(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::Number(_, _)
+        | Token::RParen
+        | Token::RBracket
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::EOF => false,
+        _ => true,
+    }
 }
 
 /// What is wrong with a statement is said by the planner; what is wrong with files is not its fault.

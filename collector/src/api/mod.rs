@@ -2,6 +2,7 @@
 //! `docs/api.md` has the paths for people, `openapi.json` for programs.
 
 mod body;
+mod connect;
 mod metrics;
 mod parameters;
 mod profiles;
@@ -52,7 +53,7 @@ impl Api {
 /// Whether a path is asked here.
 #[must_use]
 pub fn is_of_api(path: &str) -> bool {
-    path.starts_with(PREFIX)
+    path.starts_with(PREFIX) || path.starts_with(connect::PREFIX)
 }
 
 /// Who asks, what, and when.
@@ -72,6 +73,12 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    if request.uri().path().starts_with(connect::PREFIX) {
+        return match connect::call(request, &api.engine, tenants, now_unix_ns).await {
+            Ok(reply) => reply.answer(),
+            Err(failure) => failure.connect_answer(),
+        };
+    }
     match ask(request, api, tenants, now_unix_ns).await {
         Ok(reply) => reply.answer(),
         Err(failure) => failure.answer(),

@@ -101,6 +101,25 @@ impl Failure {
         Self { reason: "internal", status: 500, message, to_do: "report it, with the question", allow: None }
     }
 
+    /// As Connect has it: its own names for statuses.
+    pub(super) fn connect_answer(self) -> Answer {
+        let (code, status) = match self.status {
+            400 | 415 => ("invalid_argument", self.status),
+            401 => ("unauthenticated", 401),
+            403 => ("permission_denied", 403),
+            404 => ("unimplemented", 501),
+            405 => ("unimplemented", 405),
+            413 | 429 => ("resource_exhausted", 429),
+            503 => ("unavailable", 503),
+            504 => ("deadline_exceeded", 504),
+            _ => ("internal", 500),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let message = format!("{}: {}; {}", self.reason, self.message, self.to_do);
+        let body = serde_json::json!({ "code": code, "message": message });
+        whole(status, JSON, body.to_string())
+    }
+
     pub(super) fn answer(self) -> Answer {
         let Self { reason, status, message, to_do, allow } = self;
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -15,6 +15,7 @@ pub(super) fn metrics(known: &Known, now_unix_ns: u64) -> Vec<Metric> {
     receiving(known, &mut table);
     log(known, &mut table);
     store(known, &mut table);
+    asking(known, &mut table);
     table.metrics.retain(|metric| !metric.points.is_empty());
     table.metrics
 }
@@ -160,6 +161,24 @@ fn store(known: &Known, table: &mut Table) {
             "{attempt}",
             "Times that the store could not be kept in order.",
             &figures.upkeep_failed,
+        ),
+    ];
+    for (name, unit, description, counter) in rows {
+        table.counter(name, unit, description, one(counter));
+    }
+}
+
+fn asking(known: &Known, table: &mut Table) {
+    let figures = known.api.engine().figures();
+    let rows = [
+        ("brazier.query.answered", "{question}", "Questions that were answered.", &figures.answered),
+        ("brazier.query.failed", "{question}", "Questions that were not.", &figures.failed),
+        ("brazier.query.time", "ns", "Time that questions took, together.", &figures.taken_ns),
+        (
+            "brazier.query.files_left_out",
+            "{file}",
+            "Files found that cannot be read, and left out of answers.",
+            &figures.files_left_out,
         ),
     ];
     for (name, unit, description, counter) in rows {

@@ -144,7 +144,7 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
 }
 
 /// What a bucket may be told by.
-fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Vec<(String, String)> {
     let is_of_a_bucket =
         |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
     std::env::vars().filter(|(name, _)| is_of_a_bucket(name)).collect()

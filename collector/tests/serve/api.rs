@@ -18,7 +18,7 @@ const PROFILES: &str = "/v1development/profiles";
 const SEGMENTS: &str = "brazier_store_segments_total";
 
 /// With profiles of another hour, in the store.
-fn filled(home: &Home, of_tenants: &[(&str, i64)]) -> Collector {
+pub(crate) fn filled(home: &Home, of_tenants: &[(&str, i64)]) -> Collector {
     let collector = home.start();
     for (n, (tenant, count)) in (1..).zip(of_tenants) {
         let body = otlp_of_before(*count, &format!("{tenant} {count}"));
@@ -37,14 +37,19 @@ fn url(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}?{}", query.finish())
 }
 
-fn ask_as(collector: &Collector, tenant: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
+pub(crate) fn ask_as(
+    collector: &Collector,
+    tenant: &str,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> (u16, Value) {
     let answer = collector.get_with(&url(path, parameters), &[("X-Scope-OrgID", tenant)]);
     let text = answer.text();
     (answer.status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}")))
 }
 
 /// The answer to a question about the last hours.
-fn ask(collector: &Collector, path: &str, parameters: &[(&str, &str)]) -> Value {
+pub(crate) fn ask(collector: &Collector, path: &str, parameters: &[(&str, &str)]) -> Value {
     let parameters = [parameters, &[("from", "now-5h")]].concat();
     let (status, body) = ask_as(collector, "default", path, &parameters);
     assert_eq!(status, 200, "{path} {parameters:?}: {body}");
@@ -193,6 +198,33 @@ fn what_cannot_be_asked_is_said_with_a_reason_and_what_to_do() {
         let (status, body) = ask_as(&collector, "default", &route.path().replace("{name}", "a"), parameters);
         assert_eq!(status, 200, "{route:?}: {body}");
     }
+}
+
+#[test]
+fn what_the_file_for_programs_says_is_there_and_nothing_else() {
+    let home = Home::new("");
+    let collector = home.start();
+    let (status, file) = ask_as(&collector, "default", "/api/v1/openapi.json", &[]);
+    assert_eq!(status, 200, "{file}");
+    let said: BTreeMap<String, Vec<String>> = file["paths"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, methods)| {
+            let parameters = methods["get"]["parameters"].as_array().into_iter().flatten();
+            let of_query = parameters.filter(|it| it["in"] == "query");
+            let mut names: Vec<String> =
+                of_query.map(|it| it["name"].as_str().unwrap_or_default().to_owned()).collect();
+            names.sort();
+            (path.clone(), names)
+        })
+        .collect();
+    let there = ROUTES.iter().map(|route| {
+        let mut names: Vec<String> = route.parameters().iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        (route.path().to_owned(), names)
+    });
+    assert_eq!(said, there.collect());
 }
 
 #[test]

@@ -13,12 +13,18 @@ mod crash;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod grafana;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod query_figures;
+#[cfg(test)]
 mod read;
 #[cfg(test)]
 mod receivers;
+#[cfg(test)]
+mod sql;
 #[cfg(test)]
 mod tls;

@@ -1,8 +1,13 @@
 //! What subcommands do.
 
+mod sql;
+mod table;
+
 use std::io::Write;
 
 use anyhow::Context as _;
+
+pub use sql::sql;
 
 use crate::{
     args::ServeArgs,
