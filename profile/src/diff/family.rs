@@ -9,7 +9,8 @@ use super::{
 
 /// Of the functions that took most. What is asked beyond is not worth the time that it takes to draw chance for it.
 const MAX_MEMBERS: usize = 1000;
-/// From this share on, in percent, a sum is all there is, and its share cannot change.
+/// From this share on, in percent, a sum is all there is: its share cannot change, and what it takes by second or request
+/// is a question of its own.
 const WHOLE_PERCENT: f64 = 99.9;
 
 /// A function of either side.
@@ -71,12 +72,8 @@ impl Family {
             }
             // A leaf is one question, not two.
             let is_leaf = row.sums.iter().all(|sums| sums.total - sums.own <= 0.01 * sums.total);
-            let is_whole = per == Per::Share
-                && row
-                    .sums
-                    .iter()
-                    .zip(totals)
-                    .all(|(sums, total)| 100.0 * sums.total / total > WHOLE_PERCENT);
+            let is_whole =
+                row.sums.iter().zip(totals).all(|(sums, total)| 100.0 * sums.total / total > WHOLE_PERCENT);
             if !is_leaf && !is_whole {
                 row.total = Some(members.len());
                 members.push(Member::Total(index));

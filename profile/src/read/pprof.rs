@@ -196,6 +196,8 @@ impl<'a> Reader<'a> {
                     .and_then(|it| it.checked_add(range.file_offset));
                 Frame::native(handle, offset.unwrap_or(location.address))
             }
+            // Where files are known, code that is in none of them was made at run time.
+            None if location.address > 0 && !self.mappings.is_empty() => Frame::jit(location.address),
             None => Frame { kind: FrameKind::Native, ..Frame::jit(location.address) },
         };
         let mut frames = Vec::new();
