@@ -21,6 +21,7 @@
 //! # Ok::<(), profile::WrongValueCount>(())
 //! ```
 
+pub mod analysis;
 pub mod diff;
 pub mod encode;
 pub mod growth;

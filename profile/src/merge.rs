@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::{
     frames::{Frame, FrameHandle, Mapping},
     model::Profile,
+    samples::ThreadHandle,
     stacks::StackHandle,
 };
 
@@ -14,6 +15,19 @@ impl Profile {
     ///
     /// `name_of` says what a function is called here: compilers decorate the names of some.
     pub fn absorb(&mut self, other: &Self, name_of: impl Fn(&str) -> &str) {
+        self.merge(other, name_of, false);
+    }
+
+    /// The same with threads and processes by their numbers, as parts of one recording have them; it lasted as long as
+    /// both together.
+    pub fn append(&mut self, other: &Self) {
+        self.merge(other, |name| name, true);
+        let (own, of_other) = (self.meta_mut(), other.meta());
+        own.duration_ns = own.duration_ns.saturating_add(of_other.duration_ns);
+        own.start_unix_ns = own.start_unix_ns.min(of_other.start_unix_ns);
+    }
+
+    fn merge(&mut self, other: &Self, name_of: impl Fn(&str) -> &str, by_number: bool) {
         let column_of = |kind: &_| other.value_types().iter().position(|known| known == kind);
         let columns: Vec<Option<usize>> = self.value_types().iter().map(column_of).collect();
         let frames: Vec<FrameHandle> =
@@ -33,14 +47,28 @@ impl Profile {
                     new
                 }
             };
-            let process = other.thread_at(sample.thread).and_then(|thread| other.process_at(thread.process));
-            let process = self.process(0, process.map_or("", |process| other.text(process.name)));
-            let thread = self.thread(process, 0, "");
+            let thread = self.same_thread(other, sample.thread, by_number);
             let value_at =
                 |column: &Option<usize>| column.and_then(|at| sample.values.get(at)).copied().unwrap_or(0);
             let values: Vec<i64> = columns.iter().map(value_at).collect();
             // As many values as there are columns, and these are the types.
             let _ = self.add(stack, thread, &values);
+        }
+    }
+
+    fn same_thread(&mut self, other: &Self, thread: ThreadHandle, by_number: bool) -> ThreadHandle {
+        let thread = other.thread_at(thread);
+        let process = thread.and_then(|thread| other.process_at(thread.process));
+        let name = process.map_or("", |process| other.text(process.name));
+        match thread.zip(process).filter(|_| by_number) {
+            Some((thread, process)) => {
+                let process = self.process(process.pid, name);
+                self.thread(process, thread.tid, other.text(thread.name))
+            }
+            None => {
+                let process = self.process(0, name);
+                self.thread(process, 0, "")
+            }
         }
     }
 

@@ -1,0 +1,54 @@
+//! What CPU time is for, in the words of somebody who runs a proxy.
+
+use serde::Serialize;
+
+/// A kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Handshakes, ciphers and hashes.
+    Tls,
+    /// gzip, brotli, zstd, in either direction.
+    Compression,
+    /// Request lines, headers, frames, URLs, JSON.
+    Parsing,
+    /// Regular expressions.
+    Regex,
+    /// Moving bytes from one place to another.
+    Copying,
+    /// The kernel, on request.
+    SystemCalls,
+    /// Waiting for others, awake.
+    Locks,
+    /// Access logs and error logs.
+    Logging,
+    /// Taking and returning memory, and touching it for the first time.
+    Allocation,
+    /// Finding out what is garbage.
+    GarbageCollection,
+    /// The kernel for other reasons: interrupts, and what they brought.
+    Interrupts,
+    /// None of these.
+    Other,
+}
+
+impl Group {
+    /// As people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "TLS",
+            Self::Compression => "compression",
+            Self::Parsing => "parsing",
+            Self::Regex => "regular expressions",
+            Self::Copying => "copying",
+            Self::SystemCalls => "system calls",
+            Self::Locks => "locks",
+            Self::Logging => "logging",
+            Self::Allocation => "allocation",
+            Self::GarbageCollection => "garbage collection",
+            Self::Interrupts => "interrupts",
+            Self::Other => "other",
+        }
+    }
+}
