@@ -1,5 +1,6 @@
 //! The command line.
 
+mod analyze;
 mod ctl;
 mod daemon;
 mod diff;
@@ -8,6 +9,7 @@ mod off_cpu;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use analyze::ANALYZE_EXAMPLES;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ctl::CTL_EXAMPLES;
 use daemon::DAEMON_EXAMPLES;
@@ -15,6 +17,7 @@ use diff::DIFF_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 use serde::{Deserialize, Serialize};
 
+pub use analyze::{AnalysisForm, AnalyzeArgs};
 pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
 pub use daemon::DaemonArgs;
 pub use diff::{By, DiffArgs};
@@ -36,6 +39,9 @@ pub enum Subcommands {
     /// Record where processes spend their CPU time or take memory, and write a flamegraph
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Say what holds a proxy up and what to change, from profiles or from a recording made now
+    #[command(after_help = ANALYZE_EXAMPLES)]
+    Analyze(AnalyzeArgs),
     /// Compare two profiles or sets of them: what gained, what lost, and whether that is more than chance
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArgs),

@@ -85,6 +85,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Profile> {
     read::profile(&bytes).with_context(|| format!("{shown} cannot be used"))
 }
 
+/// Whether a profile has all of these labels. Those of a whole profile are comments of a pprof file.
+pub(crate) fn has_labels(profile: &Profile, labels: &[String]) -> bool {
+    labels.iter().all(|label| profile.meta().comments.contains(label))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{expand, read};

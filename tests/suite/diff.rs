@@ -22,7 +22,7 @@ fn record(dir: &Path, side: &str, more_percent: &str, n_runs: usize) -> Result<V
     for run in 0..n_runs {
         let hot = Running::start(Command::new(paths::program("hot321")?).args(["60", more_percent]))?;
         let file = format!("{side}-{run}.pb.gz");
-        let mut options = args(&["record", "-F", "1999", "-d", "2s", "--report", "none", "-o", &file]);
+        let mut options = args(&["record", "-F", "1999", "-d", "3s", "--report", "none", "-o", &file]);
         options.extend(pid_args(hot.pid(), &[]));
         let finished = agent::run(dir, options)?;
         ensure!(finished.status.success(), "{finished:?}");
@@ -57,7 +57,7 @@ fn a_function_made_8_percent_slower_is_named_and_equal_runs_are_called_equal() -
     assert_eq!(first["self"]["verdict"], "gained", "{report:#}");
     let growth = first["self"]["growth_percent"].as_f64().context("no growth")?;
     // On a busy host the runs scatter, but not by as much as this.
-    assert!((4.0..12.0).contains(&growth), "{growth} %: {report:#}");
+    assert!((3.0..13.0).contains(&growth), "{growth} %: {report:#}");
     assert_eq!(code, Some(3), "{report:#}");
     let drawing = fs::read_to_string(dir.path().join("diff.svg"))?;
     assert!(drawing.contains("spin_a ("), "{drawing}");

@@ -4,7 +4,6 @@ use std::{io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use profile::{
-    Profile,
     diff::{self, Comparison, Options, Per, Side, write_comparison},
     encode::svg,
 };
@@ -114,7 +113,7 @@ fn fill(files: &[PathBuf], value: Option<&str>, args: &DiffArgs) -> anyhow::Resu
     let (mut n_unlike, mut last_reason) = (0, None);
     for file in files {
         let profile = inputs::read(file)?;
-        if !args.labels.iter().all(|label| has_label(&profile, label)) {
+        if !inputs::has_labels(&profile, &args.labels) {
             n_unlike += 1;
             continue;
         }
@@ -128,9 +127,4 @@ fn fill(files: &[PathBuf], value: Option<&str>, args: &DiffArgs) -> anyhow::Resu
         Some(reason) => Err(reason).context("no profile can be used"),
         None => bail!("no profile has the labels {}", args.labels.join(", ")),
     }
-}
-
-/// Labels of a whole profile are comments of a pprof file.
-fn has_label(profile: &Profile, label: &str) -> bool {
-    profile.meta().comments.iter().any(|comment| comment == label)
 }

@@ -1,5 +1,6 @@
 //! One file for each subcommand: from arguments to stages and back to what the user sees.
 
+pub mod analyze;
 mod cache;
 pub mod ctl;
 pub mod daemon;

@@ -47,6 +47,14 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     // Everything that can be found wrong is found before the kernel is touched.
     let format = output::format(args.format, &args.output)?;
     let destination = Destination::check(&args.output)?;
+    let (recording, profile) = record(args)?;
+    destination.write::<anyhow::Error>(|out| Ok(output::encode(&profile, format, out)?))?;
+    report(args, &destination, &recording, &profile)?;
+    Ok(recording.exit_status.map_or(0, shell_code))
+}
+
+/// What was recorded, and the profile of it.
+pub(super) fn record(args: &RecordArgs) -> anyhow::Result<(Recording, Profile)> {
     let (sources, source) = sources::sources(args, || frequency(args.frequency))?;
     if let Some(name) = &args.value {
         assemble::value_index(source, name).map_err(|reason| anyhow!("--value {name}: {reason}"))?;
@@ -116,9 +124,7 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<u8> {
              1 GiB a file and 2 GiB a run at most"
         ));
     }
-    destination.write::<anyhow::Error>(|out| Ok(output::encode(&profile, format, out)?))?;
-    report(args, &destination, &recording, &profile)?;
-    Ok(recording.exit_status.map_or(0, shell_code))
+    Ok((recording, profile))
 }
 
 /// What is missing for any recording on this host, and what mends it.
