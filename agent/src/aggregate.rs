@@ -175,6 +175,22 @@ impl Aggregate {
         mappings: &Mappings,
         files: &Files,
     ) -> Added {
+        let key = self.take_in(sample, image_id, mappings, files);
+        match &mut self.over_time {
+            // Threads that come and go would be rows without an end.
+            Some(rows) => rows.add(Key { tid: sample.tgid, ..key }, sample.time_ns, estimate.weight),
+            None => self.count(key, estimate),
+        }
+        Added { key, walked: key.user.and_then(|user| self.note_use(user, sample.time_ns)) }
+    }
+
+    /// Counts for a key that was [held](Self::hold).
+    pub fn count(&mut self, key: Key, estimate: Estimate) {
+        self.counted.entry(key).or_default().add(estimate);
+    }
+
+    /// Takes in a sample of an image without counting it; gives what it would be counted by.
+    fn take_in(&mut self, sample: &Sample, image_id: ImageId, mappings: &Mappings, files: &Files) -> Key {
         let id = |id| id & !UNREPEATED_STACK;
         let resolve = |raw: &RawStack| resolve(raw, mappings, files);
         let user = self.arrived.user(id(sample.user_stack), image_id, &mut self.user_stacks, resolve);
@@ -190,14 +206,14 @@ impl Aggregate {
         if is_missing(sample.user_stack, user) || is_missing(sample.kernel_stack, kernel) {
             self.n_stacks_missing += 1;
         }
-        let key = Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel };
-        match &mut self.over_time {
-            // Threads that come and go would be rows without an end.
-            Some(rows) => rows.add(Key { tid: sample.tgid, ..key }, sample.time_ns, estimate.weight),
-            None => self.counted.entry(key).or_default().add(estimate),
-        }
         self.n_samples += 1;
-        Added { key, walked: user.and_then(|user| self.note_use(user, sample.time_ns)) }
+        Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel }
+    }
+
+    /// The same for one whose key shall be counted later, if at all.
+    pub fn hold(&mut self, sample: &Sample, image_id: ImageId, mappings: &Mappings, files: &Files) -> Added {
+        let key = self.take_in(sample, image_id, mappings, files);
+        Added { key, walked: key.user.and_then(|user| self.note_use(user, sample.time_ns)) }
     }
 
     /// Notes that a stack was sampled.

@@ -70,6 +70,7 @@ Examples:
   agent record --comm envoy -e alloc -o alloc.svg   who allocates, in bytes
   agent record --comm nginx -e off-cpu -o off.svg   where its workers are blocked, in wall-clock time
   agent record --comm nginx --wall -o wall.svg      all the time of each thread, on the CPU and off it
+  agent record --comm node -e loop -o stalls.svg    what holds its event loop up, and how busy it is
   agent record --comm envoy -e alloc --value inuse_space -d 1m -o live.svg   who holds what was not freed
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
 
@@ -168,6 +169,8 @@ pub enum Event {
     Cpu,
     /// Where threads wait: for data, a disk, a lock, a CPU
     OffCpu,
+    /// Iterations of event loops: how long they take, and what the long ones do
+    Loop,
     /// What makes resident memory grow, and what releases it, in bytes
     Faults,
     /// What is allocated, in bytes and objects: probes on malloc and its like

@@ -76,7 +76,8 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
             allocations.add(&profile, &path, key, counted);
         }
         if let (Some(measured), Event::CPU) = (&measured, key.event) {
-            let n_ns = counted.weight as f64 * measured.cpu_sample_ns(key.image, key.tid);
+            let pid = collected.processes.image(key.image).map_or(0, |image| image.pid);
+            let n_ns = counted.weight as f64 * measured.cpu_sample_ns(pid, key.tid);
             // The conversion saturates.
             let counted = Counted { weight: n_ns.round() as u64, ..counted };
             add(&mut profile, collected, key, path, counted, InUse::default());
@@ -131,6 +132,7 @@ fn path_of(profile: &mut Profile, frames: &Frames, collected: Collected<'_>, key
     match key.event {
         Event::IDLE => path.push(profile.reason("[idle]")),
         Event::RUNNABLE => path.push(profile.reason("[waiting for a CPU]")),
+        Event::STALLED => path.push(profile.reason("[stalled, no sample]")),
         _ => {}
     }
     path

@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod debuginfod;
 pub mod decode;
 pub mod estimate;
+pub mod event_loop;
 pub mod heap;
 pub(crate) mod inputs;
 pub mod kernel;

@@ -19,6 +19,16 @@ pub struct Untold {
     pub under_way_ns: [u64; N_KINDS],
 }
 
+impl Untold {
+    /// Adds what another image of the same process has.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = self.over_ns.iter_mut().zip(other.over_ns);
+        for (sum, n_ns) in pairs.chain(self.under_way_ns.iter_mut().zip(other.under_way_ns)) {
+            *sum = sum.saturating_add(n_ns);
+        }
+    }
+}
+
 /// Of all threads.
 #[derive(Clone, Debug, Default)]
 pub struct ThreadTimes {

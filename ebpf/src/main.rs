@@ -16,7 +16,7 @@ mod programs {
         },
     };
 
-    use crate::bpf::{alloc, cpu, follow, off_cpu, resident};
+    use crate::bpf::{alloc, cpu, event_loop, follow, off_cpu, resident};
 
     /// From a session's entry: its return is left alone.
     const ENTRY_ONLY: u32 = 1;
@@ -88,6 +88,20 @@ mod programs {
     #[raw_tracepoint(tracepoint = "sys_exit")]
     pub(crate) fn brazier_sys_exit(_ctx: RawTracePointContext) -> i32 {
         off_cpu::returned();
+        0
+    }
+
+    /// `sys_enter`: a system call begins.
+    #[btf_tracepoint(function = "sys_enter")]
+    pub(crate) fn brazier_wait(ctx: BtfTracePointContext) -> i32 {
+        event_loop::entered(&ctx);
+        0
+    }
+
+    /// `sys_exit`: a system call is over.
+    #[btf_tracepoint(function = "sys_exit")]
+    pub(crate) fn brazier_waited(ctx: BtfTracePointContext) -> i32 {
+        event_loop::left(&ctx);
         0
     }
 

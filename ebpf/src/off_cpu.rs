@@ -46,6 +46,19 @@ impl Leaving {
     }
 }
 
+/// Whether a system call is one that an event loop waits for events in, given its number and its third argument.
+#[inline(always)]
+#[must_use]
+pub fn waits_for_events(system_call: u64, third: u64) -> bool {
+    match system_call {
+        // poll, select, epoll_wait_old, epoll_wait, pselect6, ppoll, epoll_pwait, epoll_pwait2
+        7 | 23 | 215 | 232 | 270 | 271 | 281 | 441 => true,
+        // io_uring_enter that asks for a completion at least
+        426 => third as u32 != 0,
+        _ => false,
+    }
+}
+
 /// Whether a system call is one that waits until there is something to do. A wait inside it that no signal ends (for a
 /// lock, a page) is none of its own.
 #[inline(always)]
@@ -69,7 +82,7 @@ fn waits_for_work(system_call: u64, second: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Leaving, NO_SYSTEM_CALL};
+    use super::{Leaving, NO_SYSTEM_CALL, waits_for_events};
     use abi::off_cpu::{BLOCKED, IDLE, RUNNABLE};
 
     const UNINTERRUPTIBLE: u32 = 2;
@@ -86,6 +99,12 @@ mod tests {
         for (name, number) in [("read", 0), ("fsync", 74), ("connect", 42), ("fault", NO_SYSTEM_CALL)] {
             assert_eq!(kind(1, number, 0), BLOCKED, "{name}");
         }
+    }
+
+    #[test]
+    fn handing_in_work_to_a_ring_is_no_wait() {
+        assert!(waits_for_events(426, 1) && !waits_for_events(426, 0));
+        assert!(waits_for_events(232, 0) && !waits_for_events(0, 1));
     }
 
     #[test]

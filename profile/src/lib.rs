@@ -34,6 +34,7 @@ mod allocations;
 mod allocations_text;
 mod frames;
 mod labels;
+mod loops;
 mod merge;
 mod meta;
 mod model;
@@ -52,6 +53,7 @@ pub use frames::{
     AddressRange, BuildId, Frame, FrameHandle, FrameKind, KERNEL_MAPPING, Mapping, MappingHandle, Source,
 };
 pub use labels::Labels;
+pub use loops::{LoopBucket, LoopGroup, Loops, WorkerLoop};
 pub use meta::{FirstStacks, Loss, Meta, Overhead, ProbeUse, Probes, Truncation, UnwindTables};
 pub use model::Profile;
 pub use read::ReadError;

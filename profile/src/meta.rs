@@ -1,6 +1,6 @@
 //! What is known of the run itself. The model cannot look around, so whoever measured says it.
 
-use crate::{allocations::Allocations, times::Times};
+use crate::{allocations::Allocations, loops::Loops, times::Times};
 
 /// How a profile came to be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Meta {
     pub allocations: Option<Allocations>,
     /// Where the time of threads went; None if nobody measured it.
     pub times: Option<Times>,
+    /// Event loops; None if nobody looked at them.
+    pub loops: Option<Loops>,
     /// Free text for the reader.
     pub comments: Vec<String>,
 }

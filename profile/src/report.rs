@@ -9,6 +9,7 @@ use crate::{
     frames::FrameKind,
     growth::{TopStack, top_stacks},
     hotspots,
+    loops::Loops,
     meta::{FirstStacks, Overhead, Probes, UnwindTables},
     model::Profile,
     strings::UNKNOWN,
@@ -43,6 +44,8 @@ pub struct Report {
     pub allocations: Option<Allocations>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loops: Option<Loops>,
     pub totals: Vec<ReportTotal>,
     pub value: ReportValue,
     pub functions: usize,
@@ -177,6 +180,7 @@ impl Report {
             probes: meta.probes.clone(),
             allocations: meta.allocations.clone(),
             times: meta.times.clone(),
+            loops: meta.loops.clone(),
             value: totals.get(weight_idx).map_or_else(
                 || ReportValue { kind: UNKNOWN.into(), unit: UNKNOWN.into() },
                 |total| ReportValue { kind: total.kind.clone(), unit: total.unit.clone() },

@@ -5,6 +5,7 @@ use std::{fmt, io};
 use crate::{
     allocations_text,
     growth::stack_text,
+    loops,
     report::Report,
     strings::{MAX_TEXT_BYTES, UNKNOWN},
     times,
@@ -63,6 +64,7 @@ impl fmt::Display for Styled<'_> {
         self.functions(f)?;
         self.allocations(f)?;
         self.times(f)?;
+        self.loops(f)?;
         self.stacks(f)?;
         self.processes(f)?;
         self.threads(f)?;
@@ -135,6 +137,11 @@ impl Styled<'_> {
     fn times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(times) = &self.report.times else { return Ok(()) };
         times::write(f, times, |text| self.paint(BOLD, text), |text| self.fitted(text, 0))
+    }
+
+    fn loops(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(loops) = &self.report.loops else { return Ok(()) };
+        loops::write(f, loops, |text| self.paint(BOLD, text), |text| self.fitted(text, 0))
     }
 
     fn allocations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

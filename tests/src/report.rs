@@ -21,6 +21,7 @@ pub struct Report {
     pub allocations: Option<Allocations>,
     pub probes: Option<Probes>,
     pub times: Option<Times>,
+    pub loops: Option<Loops>,
     pub totals: Vec<Total>,
     pub top: Vec<Top>,
     #[serde(default)]
@@ -125,6 +126,44 @@ impl Allocations {
             (allocated + stack.alloc_bytes, live + stack.live.as_ref().map_or(0, |live| live.bytes))
         })
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Loops {
+    pub stall_ns: u64,
+    pub groups: Vec<LoopGroup>,
+    pub workers: Vec<WorkerLoop>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct LoopGroup {
+    pub process: String,
+    pub workers: u64,
+    pub busy_percent: f64,
+    pub imbalance: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct WorkerLoop {
+    pub pid: u32,
+    pub tid: u32,
+    pub busy_percent: f64,
+    pub iterations: u64,
+    pub median_ns: u64,
+    pub max_ns: u64,
+    pub stalls: u64,
+    pub stalled_ns: u64,
+    pub histogram: Vec<LoopBucket>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct LoopBucket {
+    pub from_ns: u64,
+    pub count: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

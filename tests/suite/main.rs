@@ -17,6 +17,7 @@ mod daemon_targets;
 mod daemon_totals;
 mod diff;
 mod envoy;
+mod event_loop;
 mod filters;
 mod first_samples;
 mod formats;

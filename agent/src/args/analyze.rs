@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::{Event, RecordArgs, ReportForm, TableCacheArgs, parse_duration};
+use super::{Event, OffCpuArgs, RecordArgs, ReportForm, TableCacheArgs, parse_duration};
 
 pub(super) const ANALYZE_EXAMPLES: &str = "\
 Examples:
@@ -77,7 +77,8 @@ impl RecordArgs {
             all: false,
             command: Vec::new(),
             no_children: false,
-            event: Event::Cpu,
+            events: vec![Event::Cpu],
+            off_cpu: OffCpuArgs::default(),
             frequency: args.frequency,
             interval: None,
             probe_budget: 0.0,

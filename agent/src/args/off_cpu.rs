@@ -1,4 +1,4 @@
-//! Options of `agent record --event off-cpu`.
+//! Options of `agent record --event off-cpu` and `--event loop`.
 
 use std::time::Duration;
 
@@ -18,6 +18,17 @@ pub struct OffCpuArgs {
     /// that it adds up
     #[arg(long, conflicts_with = "events")]
     pub wall: bool,
+    /// With `--event loop`: an iteration that takes as long, from the end of a wait to the beginning of the next, is a stall
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_wait)]
+    pub stall: Duration,
+}
+
+/// What is taken where nothing is said.
+impl Default for OffCpuArgs {
+    fn default() -> Self {
+        let [min_block, stall] = [1, 10].map(Duration::from_millis);
+        Self { min_block, idle: false, wall: false, stall }
+    }
 }
 
 /// A duration that may be short: `100us`, `1ms`, `2s`; a bare number is seconds.

@@ -12,8 +12,8 @@ use crate::{
     process::ImageId,
 };
 
-/// A thread of an image.
-type Whose = (ImageId, u32);
+/// A thread of a process, whatever images that has had.
+type Whose = (u32, u32);
 
 /// Frames in the place of a stack.
 const BETWEEN_SAMPLES: &str = "[on a CPU, never sampled]";
@@ -23,7 +23,8 @@ const UNDER_WAY: [&str; N_KINDS] = ["", "[blocked, not over at the end]", "[idle
 /// What the kernel side has measured of each thread, beside its samples.
 pub(super) struct Measured {
     off_cpu: OffCpu,
-    untold: BTreeMap<Whose, Untold>,
+    /// With the last image of each.
+    untold: BTreeMap<Whose, (ImageId, Untold)>,
     /// Samples of CPU time.
     n_cpu_samples: HashMap<Whose, u64>,
     /// Time off the CPU that samples tell of.
@@ -34,10 +35,17 @@ impl Measured {
     /// Of what was collected, if time off the CPU was measured.
     pub(super) fn of(collected: Collected<'_>) -> Option<Self> {
         let (off_cpu, threads) = (collected.source.off_cpu()?, collected.threads?);
-        let untold = threads.all().map(|(image, tid, untold)| ((image, tid), *untold)).collect();
-        let mut measured = Self { off_cpu, untold, n_cpu_samples: HashMap::new(), told_ns: HashMap::new() };
+        let pid = |image| Some(collected.processes.image(image)?.pid);
+        let mut measured =
+            Self { off_cpu, untold: BTreeMap::new(), n_cpu_samples: HashMap::new(), told_ns: HashMap::new() };
+        for (image, tid, untold) in threads.all() {
+            let Some(whose) = pid(image).map(|pid| (pid, tid)) else { continue };
+            let (last, sums) = measured.untold.entry(whose).or_insert((image, Untold::default()));
+            *last = image.max(*last);
+            sums.add(untold);
+        }
         for (key, counted) in collected.aggregate.counted() {
-            let whose = (key.image, key.tid);
+            let Some(whose) = pid(key.image).map(|pid| (pid, key.tid)) else { continue };
             match kind_of(key.event) {
                 Some(kind) => {
                     let sum = &mut measured.told_ns.entry(whose).or_default()[kind];
@@ -50,10 +58,10 @@ impl Measured {
     }
 
     /// What a sample of CPU time stands for: where all is to add up, its part of the time that the thread had a CPU.
-    pub(super) fn cpu_sample_ns(&self, image: ImageId, tid: u32) -> f64 {
-        let whose = (image, tid);
+    pub(super) fn cpu_sample_ns(&self, pid: u32, tid: u32) -> f64 {
+        let whose = (pid, tid);
         match (self.untold.get(&whose), self.n_cpu_samples.get(&whose)) {
-            (Some(untold), Some(n_samples @ 1..)) if self.off_cpu.is_wall => {
+            (Some((_, untold)), Some(n_samples @ 1..)) if self.off_cpu.is_wall => {
                 untold.over_ns[ON_CPU] as f64 / *n_samples as f64
             }
             _ => 1e9 / self.off_cpu.cpu_frequency_hz.max(1) as f64,
@@ -65,8 +73,8 @@ impl Measured {
         if !self.off_cpu.is_wall {
             return;
         }
-        for (whose, untold) in &self.untold {
-            let Some(image) = collected.processes.image(whose.0) else { continue };
+        for (whose, (image, untold)) in &self.untold {
+            let Some(image) = collected.processes.image(*image) else { continue };
             let process = profile.process(image.pid, &image.name);
             let thread = profile.thread(process, whose.1, image.thread_name(whose.1));
             let mut add = |frame, kind, n_ns| {
@@ -90,8 +98,8 @@ impl Measured {
 
     /// Where the time of each thread went, those that waited for something first.
     pub(super) fn into_report(self, collected: Collected<'_>) -> Times {
-        let time = |(whose, untold): (&Whose, &Untold)| {
-            let image = collected.processes.image(whose.0)?;
+        let time = |(whose, (image, untold)): (&Whose, &(ImageId, Untold))| {
+            let image = collected.processes.image(*image)?;
             let told = self.told_ns.get(whose).copied().unwrap_or_default();
             let sum = |kind: usize| {
                 untold.over_ns[kind].saturating_add(untold.under_way_ns[kind]).saturating_add(told[kind])

@@ -1,6 +1,7 @@
 //! `agent record`: sample, symbolize, write the profile, say what it shows and what it cost.
 
 mod comments;
+mod loops;
 mod probes;
 mod sources;
 
@@ -248,6 +249,7 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         probes: recording.probing.as_ref().map(|probing| probes::summary(probing, recording.duration)),
         allocations: None,
         times: None,
+        loops: loops::loops(recording),
         comments: comments::comments(recording),
     }
 }
@@ -331,6 +333,7 @@ fn report(
                         Source::Cpu { .. } => "used no CPU time",
                         Source::Resident { .. } => "neither took nor released memory",
                         Source::Alloc { .. } => "allocated nothing, or nothing that fell due,",
+                        Source::Loop { .. } => "had no iteration as long as --stall in an event loop",
                         Source::OffCpu(_) => "did not wait for as long as --min-block for anything",
                     };
                     writeln!(out, "no samples: the targets {nothing} while they were recorded")?;

@@ -46,5 +46,6 @@ pub(super) fn program(source: Source) -> &'static str {
         Source::Resident { .. } => "faults",
         Source::Alloc { .. } => "alloc",
         Source::OffCpu(_) => "off-cpu",
+        Source::Loop { .. } => "loop",
     }
 }

@@ -19,6 +19,10 @@ use aya::{
 
 use super::{KernelError, tracepoint};
 
+/// The programs of event loops, and the tracepoints that they are attached to.
+const WAIT_PROGRAMS: [(&str, &str); 2] =
+    [(names::PROGRAM_WAIT, "sys_enter"), (names::PROGRAM_WAITED, "sys_exit")];
+
 /// What the programs of time off the CPU are attached to.
 const SCHED_SWITCH: &str = "tracepoint sched_switch";
 const SYS_EXIT: &str = "raw tracepoint sys_exit";
@@ -47,6 +51,13 @@ pub enum Source {
     },
     /// Time off the CPU.
     OffCpu(OffCpu),
+    /// Iterations of event loops: what the other sources sample within those that take long.
+    Loop {
+        /// From this time on, an iteration takes long.
+        stall_ns: u64,
+        /// Samples a second of the CPU time.
+        frequency_hz: u64,
+    },
 }
 
 /// How time off the CPU is measured.
@@ -71,6 +82,7 @@ impl Source {
             Self::Resident { .. } => event.is_of_resident_memory(),
             Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
             Self::OffCpu(_) => matches!(event, Event::BLOCKED | Event::IDLE | Event::RUNNABLE),
+            Self::Loop { .. } => event == Event::STALLED,
         }
     }
 
@@ -84,7 +96,7 @@ impl Source {
     #[must_use]
     pub const fn frequency_hz(self) -> u64 {
         match self {
-            Self::Cpu { frequency_hz } => frequency_hz,
+            Self::Cpu { frequency_hz } | Self::Loop { frequency_hz, .. } => frequency_hz,
             Self::OffCpu(off_cpu) => off_cpu.cpu_frequency_hz,
             Self::Resident { .. } | Self::Alloc { .. } => 0,
         }
@@ -95,7 +107,7 @@ impl Source {
     pub const fn probes_for_live_heap(self) -> Option<bool> {
         match self {
             Self::Alloc { live_heap, .. } => Some(live_heap),
-            Self::Cpu { .. } | Self::Resident { .. } | Self::OffCpu(_) => None,
+            Self::Cpu { .. } | Self::Resident { .. } | Self::OffCpu(_) | Self::Loop { .. } => None,
         }
     }
 
@@ -104,7 +116,16 @@ impl Source {
     pub const fn off_cpu(self) -> Option<OffCpu> {
         match self {
             Self::OffCpu(off_cpu) => Some(off_cpu),
-            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } => None,
+            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } | Self::Loop { .. } => None,
+        }
+    }
+
+    /// From which time on an iteration of an event loop takes long, if those are looked at.
+    #[must_use]
+    pub const fn stall_ns(self) -> Option<u64> {
+        match self {
+            Self::Loop { stall_ns, .. } => Some(stall_ns),
+            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } | Self::OffCpu(_) => None,
         }
     }
 
@@ -112,7 +133,7 @@ impl Source {
     #[must_use]
     pub const fn interval_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu { .. } | Self::OffCpu(_) => None,
+            Self::Cpu { .. } | Self::OffCpu(_) | Self::Loop { .. } => None,
             Self::Resident { interval_bytes } | Self::Alloc { interval_bytes, .. } => Some(interval_bytes),
         }
     }
@@ -131,6 +152,8 @@ pub enum Clock {
     Alloc,
     /// A thread that comes back to a CPU.
     SchedSwitch,
+    /// A wait for events.
+    Wait,
 }
 
 impl Clock {
@@ -143,6 +166,7 @@ impl Clock {
             Self::RssStat => "rss_stat",
             Self::Alloc => "alloc",
             Self::SchedSwitch => "sched_switch",
+            Self::Wait => "waits for events",
         }
     }
 }
@@ -158,6 +182,7 @@ enum Links {
     Cpu(Vec<PerfEventLinkId>),
     Tracepoint(TracePointLinkId),
     Switch(BtfTracePointLinkId, RawTracePointLinkId),
+    Wait([BtfTracePointLinkId; 2]),
     /// [`super::uprobe`] holds them.
     Elsewhere,
 }
@@ -194,6 +219,13 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
         }
         // [`super::uprobe`] loads what it attaches.
         Source::Alloc { .. } => Ok(()),
+        Source::Loop { .. } => {
+            let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
+            WAIT_PROGRAMS.into_iter().try_for_each(|(name, tracepoint)| {
+                let load = |program: &mut BtfTracePoint| program.load(tracepoint, &types);
+                loaded(ebpf, name, load).map(drop)
+            })
+        }
         Source::OffCpu(_) => {
             let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
             let load = |program: &mut BtfTracePoint| program.load("sched_switch", &types);
@@ -215,6 +247,15 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
             Ok(Sampling { source, clock: Clock::RssStat, links: Links::Tracepoint(link) })
         }
         Source::Alloc { .. } => Ok(Sampling { source, clock: Clock::Alloc, links: Links::Elsewhere }),
+        Source::Loop { .. } => {
+            let mut attach = |(name, tracepoint)| {
+                let program: &mut BtfTracePoint = program(ebpf, name)?;
+                program.attach().map_err(attach_error(name, tracepoint))
+            };
+            let [wait, waited] = WAIT_PROGRAMS;
+            let links = Links::Wait([attach(wait)?, attach(waited)?]);
+            Ok(Sampling { source, clock: Clock::Wait, links })
+        }
         Source::OffCpu(_) => {
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
             let exit = at_exit.attach("sys_exit").map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))?;
@@ -269,6 +310,12 @@ pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelEr
             at_switch.detach(switch).map_err(attach_error(names::PROGRAM_SWITCH, SCHED_SWITCH))?;
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
             at_exit.detach(exit).map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))
+        }
+        Links::Wait(links) => {
+            links.into_iter().zip(WAIT_PROGRAMS).try_for_each(|(link, (name, tracepoint))| {
+                let program: &mut BtfTracePoint = program(ebpf, name)?;
+                program.detach(link).map_err(attach_error(name, tracepoint))
+            })
         }
         Links::Elsewhere => Ok(()),
     }

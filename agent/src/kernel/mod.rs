@@ -21,6 +21,7 @@ mod unwind_tables;
 mod uprobe;
 mod uprobe_load;
 mod uprobe_multi;
+mod workers;
 
 use std::{fs::File, num::NonZeroU32, time::Duration};
 
@@ -28,6 +29,7 @@ use abi::{
     alloc::{Gate, MAX_PROBES},
     config::{Config, Controls, SAMPLE_IDLE},
     counter::Counter,
+    event_loop::Worker,
     names,
     off_cpu::Thread,
     unwind::UnwindRule,
@@ -63,6 +65,7 @@ pub struct Kernel {
     uprobes: uprobe::Uprobes,
     live: live::LiveTables,
     threads: threads::Threads,
+    workers: workers::Workers,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<cost::Statistics>,
 }
@@ -94,6 +97,8 @@ impl Kernel {
             },
             None => config,
         };
+        let stall_ns = sources.iter().find_map(|source| source.stall_ns()).map_or(0, |ns| ns.max(1));
+        let config = Config { stall_ns, ..config };
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
         sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;
@@ -108,6 +113,7 @@ impl Kernel {
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
             threads: threads::Threads::take(&mut ebpf)?,
+            workers: workers::Workers::take(&mut ebpf)?,
             ebpf,
             sideband,
             sources,
@@ -314,6 +320,10 @@ impl Kernel {
             Source::Cpu { .. } => cost::of_program(&self.ebpf, names::PROGRAM_CPU),
             Source::Resident { .. } => cost::of_program(&self.ebpf, names::PROGRAM_RESIDENT),
             Source::Alloc { .. } => self.uprobes.cost(&self.ebpf),
+            Source::Loop { .. } => {
+                let programs = [names::PROGRAM_WAIT, names::PROGRAM_WAITED];
+                programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
+            }
             Source::OffCpu(_) => {
                 let programs = [names::PROGRAM_SWITCH, names::PROGRAM_SYS_EXIT];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
@@ -332,6 +342,19 @@ impl Kernel {
     /// If the map cannot be read.
     pub fn threads(&self) -> Result<Vec<(u32, Thread)>, KernelError> {
         self.threads.read()
+    }
+
+    /// Follows a thread that waits for events; gives `false` without room for it.
+    pub fn follow_worker(&mut self, tid: u32, worker: &Worker) -> bool {
+        self.workers.follow(tid, worker)
+    }
+
+    /// The threads that wait for events, by their IDs, as they stand.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn workers(&self) -> Result<Vec<(u32, Worker)>, KernelError> {
+        self.workers.read()
     }
 
     /// Forgets live objects, as nobody will free them: their process has ended.

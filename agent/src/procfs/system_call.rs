@@ -54,11 +54,11 @@ mod tests {
     }
 
     #[test]
-    fn this_thread_runs() {
+    fn this_thread_is_in_the_call_that_reads_the_file() {
         let own = std::process::id();
         // SAFETY: no argument, no failure.
         let tid = unsafe { libc::gettid() };
         let doing = read(own, u32::try_from(tid).expect("positive"));
-        assert!(doing.as_ref().is_ok_and(|doing| doing.is_running), "{doing:?}");
+        assert!(doing.as_ref().is_ok_and(|doing| doing.system_call == Some(0)), "{doing:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use abi::counter::Counter;
+use abi::{counter::Counter, event_loop::Worker};
 
 use super::{End, ExitStatus, FirstStacks, Losses, ProbingReport};
 use crate::{
@@ -73,6 +73,8 @@ pub struct Recording {
     pub source: Source,
     /// Where the time of threads went that no sample tells of, if that was measured.
     pub threads: Option<ThreadTimes>,
+    /// Event loops, by thread.
+    pub workers: Vec<(ImageId, u32, Worker)>,
     /// How long it lasted.
     pub duration: Duration,
     /// When it began, in nanoseconds since the Unix epoch.

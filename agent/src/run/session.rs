@@ -2,6 +2,7 @@
 
 mod bounds;
 mod counting;
+mod event_loop;
 mod living;
 mod off_cpu;
 mod table_writes;
@@ -15,6 +16,7 @@ use std::{
 
 use abi::{
     counter::Counter,
+    event_loop::Worker,
     sample::Sample,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
@@ -29,8 +31,10 @@ use crate::{
     aggregate::Aggregate,
     clock,
     decode::{self, ProcessEvent, Record},
+    event_loop::Stalls,
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
     off_cpu::ThreadTimes,
+    process::ImageId,
     procfs::status,
     table_cache::TableCache,
     table_op::TableOp,
@@ -57,6 +61,10 @@ pub(super) struct Session {
     living: Living,
     /// Where the time of threads went that no sample tells of, if it is measured.
     threads: Option<ThreadTimes>,
+    /// Samples of iterations of event loops under way, if those are looked at.
+    stalls: Option<Stalls>,
+    /// The workers at the end.
+    workers: Vec<(ImageId, u32, Worker)>,
     /// Who was there when the recording began.
     present: BTreeSet<u32>,
     /// Read, and not counted yet.
@@ -95,6 +103,7 @@ impl Session {
         world.tables.wait();
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
+        let stalls = sources.iter().any(|source| source.stall_ns().is_some()).then(Stalls::default);
         let mut session = Self {
             probing: None,
             kernel: Kernel::load(sources, config, table_bytes, sideband)?,
@@ -107,6 +116,8 @@ impl Session {
             late: Late::default(),
             living,
             threads,
+            stalls,
+            workers: Vec::new(),
             present: BTreeSet::new(),
             samples: Vec::new(),
             events: Vec::new(),
@@ -141,7 +152,8 @@ impl Session {
             }
             known.extend(&new);
         }
-        session.present = known;
+        // A command that is held begins with its first instruction, as the kernel side sees.
+        session.present = if matches!(targets, Targets::Command(_)) { BTreeSet::new() } else { known };
         let as_of_ns = clock::monotonic_ns();
         session.pump_until(as_of_ns);
         // The first sample is to be walked whole. What happened while we wait is not in the tables yet, so they
@@ -170,6 +182,7 @@ impl Session {
         self.cpu_before_ns = clock::process_cpu_ns();
         self.beginnings.start(clock::monotonic_ns());
         self.living.start(clock::monotonic_ns());
+        self.follow_workers();
         self.follow_threads();
         self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
@@ -267,9 +280,9 @@ impl Session {
         self.settle_losses(&counters);
         let usage = self.usage();
         self.finish_threads(end_ns)?;
-        let sources = self.kernel.sources();
-        // The profile of time off the CPU has room for the CPU time that was sampled beside it.
-        let source = sources.iter().find(|source| source.off_cpu().is_some()).or(sources.first());
+        self.finish_workers(end_ns)?;
+        // The last has room for what was sampled beside it.
+        let source = self.kernel.sources().last();
         let source = source.copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
         let probing = self.probing.map(|probing| probing.into_report(&self.kernel)).transpose()?;
         let has_all_frees = probing.as_ref().is_some_and(ProbingReport::has_all_frees);
@@ -282,6 +295,7 @@ impl Session {
             late,
             living,
             threads,
+            workers,
             start_unix_ns,
             ..
         } = self;
@@ -298,6 +312,7 @@ impl Session {
             n_walked_late: late.n_walked,
             heap: living.into_heap().filter(|_| has_all_frees),
             threads,
+            workers,
             end_ns,
             n_cut_late: late.n_cut,
             probing,

@@ -134,6 +134,9 @@ impl Stream {
             Source::Alloc { interval_bytes, .. } => {
                 format!("allocators of each target, every {interval_bytes} bytes")
             }
+            Source::Loop { stall_ns, .. } => {
+                format!("waits for events, iterations of {stall_ns} ns and longer")
+            }
             Source::OffCpu(OffCpu { min_block_ns, .. }) => {
                 format!("tracepoint sched:sched_switch, waits of {min_block_ns} ns and longer")
             }

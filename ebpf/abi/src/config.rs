@@ -34,6 +34,8 @@ pub struct Config {
     pub task_pid_at: u32,
     /// [`SAMPLE_IDLE`].
     pub off_cpu: u32,
+    /// An iteration of an event loop that takes as long is told of; 0 where event loops are not looked at.
+    pub stall_ns: u64,
 }
 
 /// The global `CONTROLS`, which the agent writes while the programs run.
@@ -46,7 +48,7 @@ pub struct Controls {
     pub interval_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 56);
+const _: () = assert!(size_of::<Config>() == 64);
 const _: () = assert!(size_of::<Controls>() == 16);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).

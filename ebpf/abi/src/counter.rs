@@ -43,6 +43,8 @@ counters! {
     FreesLost "frees_lost" "frees not told of because the ring was full or busy"
     ThreadsFull "threads_full" "stretches of threads whose time could not be followed because the table of threads was full or busy"
     ThreadsUntold "threads_untold" "threads whose short waits are missing from the sums, as the ring was full or busy when they ended"
+    WorkersFull "workers_full" "waits for events not seen because the table of workers was full or busy"
+    StallsUntold "stalls_untold" "long iterations of event loops whose stacks are missing, as the ring was full or busy when they ended"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 

@@ -37,6 +37,8 @@ impl Event {
     pub const ENDED_IDLE: Self = Self(13);
     /// Waiting for a CPU.
     pub const ENDED_RUNNABLE: Self = Self(14);
+    /// An iteration of an event loop took long. Weight: nanoseconds; `context` is when it began, and it has no stack.
+    pub const STALLED: Self = Self(15);
 
     /// Whether it is a change of resident memory. `context` is the mean distance of two samples, in bytes, at that moment.
     #[must_use]

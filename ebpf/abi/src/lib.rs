@@ -8,6 +8,7 @@ pub mod alloc;
 pub mod config;
 pub mod counter;
 pub mod event;
+pub mod event_loop;
 pub mod fault;
 pub mod frame;
 pub mod limits;

@@ -66,6 +66,9 @@ pub const MAX_PENDING: u32 = 4096;
 /// some thousands.
 pub const MAX_THREADS: u32 = 65_536;
 
+/// Threads that wait for events, at most (1,150 bytes each, allocated when the first wait is seen).
+pub const MAX_WORKERS: u32 = 8192;
+
 /// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
 pub const COMM_BYTES: usize = 16;
 

@@ -20,6 +20,11 @@ pub const PROGRAM_SWITCH: &str = "brazier_switch";
 /// `raw_tracepoint sys_exit`: a thread that was blocked long returns to user mode.
 pub const PROGRAM_SYS_EXIT: &str = "brazier_sys_exit";
 
+/// `tp_btf sys_enter`: a wait for events begins, and an iteration is over.
+pub const PROGRAM_WAIT: &str = "brazier_wait";
+/// `tp_btf sys_exit`: it is over, and an iteration begins.
+pub const PROGRAM_WAITED: &str = "brazier_waited";
+
 /// Ring buffer of records ([`crate::sample`]).
 pub const MAP_RING: &str = "RING";
 /// tgid -> [`crate::target::Target`].
@@ -42,6 +47,8 @@ pub const MAP_PENDING: &str = "PENDING";
 pub const MAP_LIVE: &str = "LIVE";
 /// Thread ID -> [`crate::off_cpu::Thread`].
 pub const MAP_THREADS: &str = "THREADS";
+/// Thread ID -> [`crate::event_loop::Worker`].
+pub const MAP_WORKERS: &str = "WORKERS";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number -> [`crate::alloc::Gate`].

@@ -52,7 +52,7 @@ pub struct Sample {
     pub kernel_stack: u64,
     /// In the unit of its event: 1 for a CPU sample.
     pub weight: u64,
-    /// What its event says it is, or 0.
+    /// What its event says it is, or 0; of CPU time where event loops are looked at, when the iteration began.
     pub context: u64,
 }
 

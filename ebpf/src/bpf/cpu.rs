@@ -4,7 +4,7 @@ use abi::{counter::Counter, event::Event};
 use aya_ebpf::programs::PerfEventContext;
 
 use super::{
-    kernel_stack,
+    event_loop, kernel_stack,
     maps::{count, scratch},
     submit, target, user_stack,
 };
@@ -18,5 +18,6 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
 
     let kernel_stack = kernel_stack::id(ctx, scratch);
     let user_stack = user_stack::id(&current, 0, scratch, true);
-    submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack, 0);
+    let context = event_loop::iteration_of(current.tid);
+    submit::sample(&current, Event::CPU, 1, user_stack, kernel_stack, context);
 }

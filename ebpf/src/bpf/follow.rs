@@ -108,6 +108,9 @@ pub(crate) fn exec() {
     // SAFETY: a helper without arguments.
     let image_since_ns = unsafe { bpf_ktime_get_ns() };
     set_target(tgid, &Target { image_since_ns, flags, reserved: 0 });
+    if min_block_ns() != 0 && flags & TARGET_ACTIVE != 0 {
+        off_cpu::executed(tgid);
+    }
 }
 
 #[inline(always)]

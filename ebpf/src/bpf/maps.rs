@@ -4,9 +4,10 @@ use abi::{
     alloc::{Call, Gate, Live, LiveKey, MAX_PROBES, N_GATES, Pending},
     config::{Config, Controls},
     counter::{Counter, N_COUNTERS},
+    event_loop::Worker,
     limits::{
         MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
-        MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MIN_RING_BYTES,
+        MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MAX_WORKERS, MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
     off_cpu::Thread,
@@ -41,6 +42,7 @@ static CONFIG: Config = Config {
     min_block_ns: 0,
     task_pid_at: 0,
     off_cpu: 0,
+    stall_ns: 0,
 };
 
 /// The agent has samples taken when everything is attached, and no more before it detaches anything: all that is sampled
@@ -83,6 +85,11 @@ pub(super) static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_
 /// The thread of this CPU that was away for long and has not been walked; 0 if there is none.
 #[map]
 pub(super) static UNTOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(super) static WORKERS: HashMap<u32, Worker> = HashMap::with_max_entries(MAX_WORKERS, BPF_F_NO_PREALLOC);
+/// A worker without anything, to copy.
+#[map]
+pub(super) static NEW_WORKER: Array<Worker> = Array::with_max_entries(1, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
 /// When probes count: none of the time, until the agent says so.
@@ -134,6 +141,13 @@ pub(super) fn config() -> Config {
 pub(super) fn min_block_ns() -> u64 {
     // SAFETY: as in `config`.
     unsafe { core::ptr::read_volatile(&raw const CONFIG.min_block_ns) }
+}
+
+/// [`Config::stall_ns`].
+#[inline(always)]
+pub(super) fn stall_ns() -> u64 {
+    // SAFETY: as in `config`.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG.stall_ns) }
 }
 
 /// [`Config::off_cpu`].

@@ -5,6 +5,7 @@ mod capture;
 mod code;
 pub(crate) mod cpu;
 mod due;
+pub(crate) mod event_loop;
 pub(crate) mod follow;
 mod gate;
 mod hits;

@@ -24,7 +24,7 @@ use aya_ebpf::{
 use ebpf::off_cpu::{Leaving, NO_SYSTEM_CALL};
 
 use super::{
-    kernel_stack,
+    event_loop, kernel_stack,
     maps::{
         NO_SLOT, THREADS, UNTOLD, claim, count, is_sampling, min_block_ns, off_cpu_flags, release, scratch,
         task_pid_at,
@@ -63,11 +63,15 @@ fn left(is_preempted: bool, state: u32, now_ns: u64) {
     if !has_ended && !current.is_target() {
         return;
     }
-    let Some(thread) = THREADS.get_ptr_mut(&current.tid) else {
-        if !has_ended {
-            first_left(&current, is_preempted, state, now_ns);
+    let thread = match THREADS.get_ptr_mut(&current.tid) {
+        Some(thread) => thread,
+        None if has_ended => return,
+        None => {
+            // Nobody knew of it: what it did before does not count.
+            insert(current.tid, current.tgid, now_ns, ON_CPU as u32);
+            let Some(thread) = THREADS.get_ptr_mut(&current.tid) else { return };
+            thread
         }
-        return;
     };
     // SAFETY: a map value, checked above; only the thread itself and the CPU that it comes to write it.
     let thread = unsafe { &mut *thread };
@@ -77,17 +81,9 @@ fn left(is_preempted: bool, state: u32, now_ns: u64) {
     }
     thread.sums_ns[ON_CPU] += now_ns.saturating_sub(thread.since_ns);
     if has_ended {
-        return ended(&current, thread);
+        return ended(&current, thread, now_ns);
     }
     leave(&current, thread, is_preempted, state, now_ns);
-}
-
-/// A thread that nobody knew of.
-#[inline(always)]
-fn first_left(current: &Current, is_preempted: bool, state: u32, now_ns: u64) {
-    let mut thread = Thread::unseen(current.tgid, now_ns);
-    leave(current, &mut thread, is_preempted, state, now_ns);
-    insert(current.tid, &thread);
 }
 
 /// Notes why a thread leaves.
@@ -106,16 +102,24 @@ fn leave(current: &Current, thread: &mut Thread, is_preempted: bool, state: u32,
     }
 }
 
-/// What is left to be told of a thread that has ended.
-#[inline(always)]
-fn ended(current: &Current, thread: &Thread) {
+/// What is left to be told of a thread that has ended. Not inlined, as [`insert`].
+#[inline(never)]
+fn ended(current: &Current, thread: &Thread, now_ns: u64) {
     const ENDED: [Event; N_KINDS] =
         [Event::ENDED_ON_CPU, Event::ENDED_BLOCKED, Event::ENDED_IDLE, Event::ENDED_RUNNABLE];
     let whose = Current { tgid: thread.tgid, ..*current };
     let mut is_told = true;
     for kind in 0..N_KINDS {
         let weight = thread.sums_ns[kind];
-        is_told &= weight == 0 || write(&whose, ENDED[kind], weight, NO_STACK, NO_STACK);
+        let what = What {
+            event: ENDED[kind],
+            time_ns: now_ns,
+            user_stack: NO_STACK,
+            kernel_stack: NO_STACK,
+            weight,
+            context: 0,
+        };
+        is_told &= weight == 0 || submit::write(&whose, &what);
     }
     if !is_told {
         count(Counter::ThreadsUntold);
@@ -137,7 +141,8 @@ fn came(next: *mut task_struct, now_ns: u64) {
     let kind = if thread.kind as usize == UNSEEN { unseen_kind(next) } else { thread.kind as usize };
     thread.since_ns = now_ns;
     thread.kind = ON_CPU as u32;
-    let is_hidden = kind == IDLE && off_cpu_flags() & SAMPLE_IDLE == 0;
+    // Whoever waits for work inside an iteration of its event loop keeps the loop waiting.
+    let is_hidden = kind == IDLE && off_cpu_flags() & SAMPLE_IDLE == 0 && event_loop::iteration_of(tid) == 0;
     if n_ns < min_block_ns() || is_hidden || kind == ON_CPU {
         thread.sums_ns[kind & (N_KINDS - 1)] += n_ns;
         return;
@@ -210,19 +215,10 @@ fn tell_with(whose: &Current, thread: &mut Thread, user_stack: u64) {
     count(Counter::Taken);
     let (weight, kernel_stack) = (thread.over_ns, thread.kernel_stack);
     thread.over_ns = 0;
-    if user_stack == submit::NO_ROOM
-        || kernel_stack == submit::NO_ROOM
-        || !write(whose, event, weight, user_stack, kernel_stack)
-    {
-        count(Counter::RingFull);
-    }
-}
-
-#[inline(always)]
-fn write(whose: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) -> bool {
     // SAFETY: a helper without arguments.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    submit::write(whose, &What { event, time_ns, user_stack, kernel_stack, weight, context: 0 })
+    let context = event_loop::iteration_of(whose.tid);
+    submit::sample_with(whose, &What { event, time_ns, user_stack, kernel_stack, weight, context });
 }
 
 /// The user stack of the current thread. One piece of code for all who want it.
@@ -261,14 +257,25 @@ fn kernel_stack_of(next: *mut task_struct) -> u64 {
 pub(super) fn born(tgid: u32, tid: u32) {
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let thread = Thread { kind: RUNNABLE as u32, ..Thread::unseen(tgid, now_ns) };
-    insert(tid, &thread);
+    insert(tid, tgid, now_ns, RUNNABLE as u32);
 }
 
+/// A process executes an image: it may not have been a target before. It has one thread now, of its own ID.
 #[inline(always)]
-fn insert(tid: u32, thread: &Thread) {
+pub(super) fn executed(tgid: u32) {
+    if THREADS.get_ptr(&tgid).is_none() {
+        // SAFETY: a helper without arguments.
+        let now_ns = unsafe { bpf_ktime_get_ns() };
+        insert(tgid, tgid, now_ns, ON_CPU as u32);
+    }
+}
+
+/// Not inlined: a thread on the stack of its callers would leave too little of it for the walk.
+#[inline(never)]
+fn insert(tid: u32, tgid: u32, since_ns: u64, kind: u32) {
+    let thread = Thread { kind, ..Thread::unseen(tgid, since_ns) };
     // Whatever stands there belonged to a thread that ended unseen.
-    if THREADS.insert(&tid, thread, 0).is_err() {
+    if THREADS.insert(&tid, &thread, 0).is_err() {
         count(Counter::ThreadsFull);
     }
 }

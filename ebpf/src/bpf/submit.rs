@@ -32,12 +32,16 @@ pub(super) fn sample(
     kernel_stack: u64,
     context: u64,
 ) {
-    if user_stack == NO_ROOM || kernel_stack == NO_ROOM {
-        return count(Counter::RingFull);
-    }
     // SAFETY: a helper without arguments.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    if !write(current, &What { event, time_ns, user_stack, kernel_stack, weight, context }) {
+    sample_with(current, &What { event, time_ns, user_stack, kernel_stack, weight, context });
+}
+
+/// The same, of a moment that the caller knows.
+#[inline(always)]
+pub(super) fn sample_with(current: &Current, what: &What) {
+    let is_lost = what.user_stack == NO_ROOM || what.kernel_stack == NO_ROOM;
+    if is_lost || !write(current, what) {
         count(Counter::RingFull);
     }
 }

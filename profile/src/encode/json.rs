@@ -14,6 +14,7 @@
 //! | `allocations {live, n_stacks, stacks [{frames, alloc_objects, alloc_bytes, alloc_bytes_error, live}]}` | of allocations only: estimates by stack with their standard errors; `live` is what was not freed, or null |
 //! | `live {objects, bytes, bytes_error, ages {under_1s, under_10s, under_1min, under_10min, longer}, growth_bytes, late_growth_bytes, growth_percent, verdict}` | bytes by age; growth from the first reading to the last, in the second half of the run, and of the growth of all stacks; the verdict as `agent memory` gives it |
 //! | `times {min_block_ns, threads [{pid, process, tid, name, elapsed_ns, on_cpu_ns, blocked_ns, idle_ns, runnable_ns}]}` | of time off the CPU only: where the time of each thread went, short waits included |
+//! | `loops {stall_ns, groups [{process, workers, busy_percent, busiest_percent, imbalance}], workers}` | of event loops only; `workers` is a list of `{pid, process, tid, name, busy_percent, iterations, mean_ns, median_ns, p90_ns, p99_ns, max_ns, stalls, stalled_ns, histogram [{from_ns, count}]}`, busiest first |
 //! | `totals [{kind, unit, value}]` | the sum of each value type |
 //! | `value {kind, unit}` | what the `*_value` keys below count |
 //! | `top [{name, module, self_value, total_value, self_percent, total_percent}]` | functions, largest self value first |

@@ -82,6 +82,7 @@ fn meta() -> Meta {
         }),
         probes: None,
         times: None,
+        loops: None,
         allocations: None,
         unwind_tables: Some(UnwindTables {
             tables_evicted: 3,

@@ -20,14 +20,16 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 pub use load::{Answers, Load};
-pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node};
+pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node, start_server as node_server};
 
 use crate::{process::Running, wait};
 
 pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use haproxy::start as haproxy;
-pub use nginx::{start as nginx, start_orphaned as orphaned_nginx};
+pub use nginx::{
+    start as nginx, start_orphaned as orphaned_nginx, start_with_slow_log as nginx_with_slow_log,
+};
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;

@@ -1,8 +1,18 @@
 //! nginx: one master, one worker, one file.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    io,
+    os::{
+        fd::AsRawFd as _,
+        unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
+    },
+    process::Command,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Server, free_address};
 use crate::{paths, process::Running, wait};
@@ -43,7 +53,33 @@ pub fn start_orphaned() -> Result<(Server, u32)> {
     Ok((server, master))
 }
 
+/// Starts it with an access log that is a FIFO of one page: it waits for whoever reads there, as it would for a slow disk.
+/// Gives the end to read from, too, which does not wait.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_with_slow_log() -> Result<(Server, File)> {
+    let dir = tempfile::tempdir().context("cannot create a directory for the log")?;
+    let path = dir.path().join("access.fifo");
+    let name = CString::new(path.as_os_str().as_bytes()).context("a path with a NUL")?;
+    // SAFETY: a string that ends with NUL.
+    ensure!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) } == 0, "no FIFO: {}", io::Error::last_os_error());
+    // Open for both, or whoever opens one end waits for the other.
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+    let reader = options.open(&path).context("cannot open the FIFO")?;
+    // SAFETY: a descriptor of ours and a number.
+    let capacity = unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+    ensure!(capacity == 4096, "a FIFO of {capacity} bytes: {}", io::Error::last_os_error());
+    let server = start_with(&format!("access_log {}", path.display()), |nginx| nginx)?;
+    Ok((server, reader))
+}
+
 fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
+    start_with("access_log off", wrap)
+}
+
+fn start_with(log: &str, wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
     let nginx = paths::find("nginx", "nginx-light")?;
     let dir = tempfile::tempdir().context("cannot create a directory for nginx")?;
     let address = free_address()?;
@@ -53,7 +89,7 @@ fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
     let config = format!(
         "user root;\ndaemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr warn;\n\
          events {{ worker_connections 64; }}\n\
-         http {{\n  access_log off;\n  sendfile off;\n  keepalive_requests 1000000;\n\
+         http {{\n  {log};\n  sendfile off;\n  keepalive_requests 1000000;\n\
          \x20 client_body_temp_path body;\n  proxy_temp_path proxy;\n  fastcgi_temp_path fastcgi;\n\
          \x20 uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n\
          \x20 server {{ listen {address}; root html; }}\n}}\n"

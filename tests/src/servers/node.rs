@@ -1,7 +1,7 @@
 //! Node with a script that keeps it busy, in namespaces of its own: the symbol map that V8 writes to /tmp is
 //! then seen by nobody outside, as in a container.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
@@ -25,16 +25,48 @@ console.log('started');
 for (;;) total ^= scoreRoute('/api/v1/users/' + total);
 ";
 
+/// A server whose handler of `/slow` keeps the event loop from anything else for 50 ms.
+const SERVER_SCRIPT: &str = "\
+const http = require('http');
+function holdUp(milliseconds) {
+  const end = process.hrtime.bigint() + BigInt(milliseconds) * 1000000n;
+  let n = 0;
+  while (process.hrtime.bigint() < end) n++;
+  return n;
+}
+const server = http.createServer((request, response) => {
+  if (request.url === '/slow') holdUp(50);
+  response.end('done');
+});
+server.listen(0, '127.0.0.3', () => console.log('started ' + server.address().port + ' '));
+";
+
+/// Starts a server with a slow handler; gives where it listens, too.
+///
+/// # Errors
+/// If it is not installed or does not start.
+pub fn start_server() -> Result<(Running, SocketAddr, TempDir)> {
+    let (running, dir) = run(IN_MOUNT_NAMESPACE, SERVER_SCRIPT)?;
+    let said = running.stdout()?;
+    let port = said.split_whitespace().nth(1).and_then(|port| port.parse().ok());
+    let port: u16 = port.with_context(|| format!("no port in {said:?}"))?;
+    Ok((running, SocketAddr::from(([127, 0, 0, 3], port)), dir))
+}
+
 /// Starts it under `unshare` with these flags.
 ///
 /// # Errors
 /// If it is not installed or does not start.
 pub fn start(namespaces: &[&str]) -> Result<(Running, TempDir)> {
+    run(namespaces, SCRIPT)
+}
+
+fn run(namespaces: &[&str], text: &str) -> Result<(Running, TempDir)> {
     let node = paths::find("node", "nodejs")?;
     let dir = tempfile::Builder::new().prefix("brazier-node-").tempdir_in("/var/tmp");
     let dir = dir.context("cannot create a directory for Node")?;
     let script = dir.path().join("router.js");
-    fs::write(&script, SCRIPT).context("cannot write the script")?;
+    fs::write(&script, text).context("cannot write the script")?;
     let mut command = Command::new(paths::find("unshare", "util-linux")?);
     command.args(namespaces).args(["--propagation", "private", "sh", "-c"]);
     command.arg("mount -t tmpfs tmpfs /tmp && cd / && exec \"$@\"").arg("sh");
@@ -43,7 +75,7 @@ pub fn start(namespaces: &[&str]) -> Result<(Running, TempDir)> {
     let running = Running::start(&mut command)?;
     wait::until("Node starts its script", Duration::from_secs(10), || {
         ensure!(!running.has_ended(), "Node ended: {}", running.stderr()?);
-        Ok(running.stdout()?.contains("started").then_some(()))
+        Ok(running.stdout()?.ends_with('\n').then_some(()))
     })?;
     Ok((running, dir))
 }

@@ -1,5 +1,7 @@
 //! What to sample, from what was asked for.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::{
@@ -17,6 +19,7 @@ pub(super) fn sources(
     args: &RecordArgs,
     frequency_hz: impl FnOnce() -> Result<u64>,
 ) -> Result<(Vec<Source>, Source)> {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let has = |event| args.off_cpu.wall || args.events.contains(&event);
     if args.off_cpu.wall || args.events.contains(&Event::OffCpu) {
         if args.events.iter().any(|event| !matches!(event, Event::Cpu | Event::OffCpu)) {
@@ -24,7 +27,7 @@ pub(super) fn sources(
         }
         let cpu_frequency_hz = if has(Event::Cpu) { frequency_hz()? } else { 0 };
         let source = Source::OffCpu(OffCpu {
-            min_block_ns: u64::try_from(args.off_cpu.min_block.as_nanos()).unwrap_or(u64::MAX),
+            min_block_ns: nanos(args.off_cpu.min_block),
             has_idle: args.off_cpu.idle || args.off_cpu.wall,
             cpu_frequency_hz,
             is_wall: args.off_cpu.wall,
@@ -34,6 +37,17 @@ pub(super) fn sources(
             sources.insert(0, Source::Cpu { frequency_hz: cpu_frequency_hz });
         }
         return Ok((sources, source));
+    }
+    if args.events == [Event::Loop] {
+        let (stall_ns, frequency_hz) = (nanos(args.off_cpu.stall), frequency_hz()?);
+        let source = Source::Loop { stall_ns, frequency_hz };
+        let off_cpu = Source::OffCpu(OffCpu {
+            min_block_ns: nanos(args.off_cpu.min_block),
+            has_idle: false,
+            cpu_frequency_hz: 0,
+            is_wall: false,
+        });
+        return Ok((vec![Source::Cpu { frequency_hz }, off_cpu, source], source));
     }
     let source = match args.events[..] {
         [Event::Faults] => {

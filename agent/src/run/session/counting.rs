@@ -23,7 +23,8 @@ impl Session {
         let processes = &self.world.processes;
         let Some((id, image)) = image_id.and_then(|id| Some((id, processes.image(id)?))) else {
             // Only samples are lost: whose free this is, nothing is known of either.
-            let is_sample = sample.event != Event::FREED && kind_of_ended(sample.event).is_none();
+            let is_sample = !matches!(sample.event, Event::FREED | Event::STALLED)
+                && kind_of_ended(sample.event).is_none();
             self.losses.unknown_process += u64::from(is_sample);
             self.late.forget(sample);
             return;
@@ -34,6 +35,9 @@ impl Session {
         if kind_of_ended(sample.event).is_some() {
             return self.thread_ended(sample, id);
         }
+        if sample.event == Event::STALLED {
+            return self.stalled(id, sample.tid, sample.context, sample.weight);
+        }
         self.living.allocated(sample, id, estimate);
         let rule_of = |file, offset| self.kernel.rule_of(file, offset);
         match self.late.take(sample, id, &image.mappings, rule_of) {
@@ -41,7 +45,15 @@ impl Session {
             Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
             Taken::ByKernel => {}
         }
-        let added = self.aggregate.add(sample, estimate, id, &image.mappings, processes.files());
+        let (aggregate, files) = (&mut self.aggregate, processes.files());
+        let added = match &mut self.stalls {
+            Some(stalls) => {
+                let added = aggregate.hold(sample, id, &image.mappings, files);
+                stalls.sample(added.key, sample.context, sample.weight);
+                added
+            }
+            None => aggregate.add(sample, estimate, id, &image.mappings, files),
+        };
         let since_ns = image.since_ns;
         if let Some(file) = self.note(added, sample, since_ns) {
             self.ask_for_table(file, sample.time_ns);
@@ -70,7 +82,16 @@ impl Session {
             self.aggregate.add_user_stack(stack);
             let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
-            let added = self.aggregate.add(&it.sample, estimate, it.image, &it.mappings, processes.files());
+            let (aggregate, files) = (&mut self.aggregate, processes.files());
+            let added = match &mut self.stalls {
+                // Too late for its iteration, mostly, which then stands on the others.
+                Some(stalls) => {
+                    let added = aggregate.hold(&it.sample, it.image, &it.mappings, files);
+                    stalls.sample(added.key, it.sample.context, it.sample.weight);
+                    added
+                }
+                None => aggregate.add(&it.sample, estimate, it.image, &it.mappings, files),
+            };
             let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
             self.note(added, &it.sample, since_ns);
         }
