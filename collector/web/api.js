@@ -2,6 +2,9 @@
 
 const TOKEN = "brazier-token", TENANT = "brazier-tenant";
 
+/** Before a collector that has too much to do is asked once more. */
+const BUSY_MS = 2_000;
+
 /** For this tab only: a token is not left behind on the machine. */
 export const access = {
   get: () => ({ token: read(TOKEN), tenant: read(TENANT) }),
@@ -64,7 +67,7 @@ export function url(path, parameters) {
   return `api/v1/${path}${query.size ? `?${query}` : ""}`;
 }
 
-async function request(path, parameters, signal) {
+async function request(path, parameters, signal, again = true) {
   let response;
   try {
     response = await fetch(url(path, parameters), { headers: headers(), signal });
@@ -73,6 +76,11 @@ async function request(path, parameters, signal) {
     throw new ApiError(0, "unreachable", "The collector does not answer.");
   }
   if (response.ok) return response;
+  if (response.status === 429 && again) {
+    await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
+    signal?.throwIfAborted();
+    return request(path, parameters, signal, false);
+  }
   let told = null;
   try { told = (await response.json()).error; } catch { /* It has another form: the status is all there is. */ }
   throw new ApiError(response.status, told?.reason ?? "", told?.message ?? `The collector answered ${response.status}.`, told?.to_do);

@@ -84,14 +84,16 @@ async function load() {
     if (state.tab === "memory") shown = { memory: await loadMemory(signal) };
     else {
       // A type has to be chosen before anything can be asked of it.
-      if (state.type) lists().catch(() => {});
-      else await lists();
+      if (!state.type) await types();
       if (!state.type) {
         shown = { empty: { nothing: true } };
       } else {
-        loadTimeline();
         const { path, parameters } = profileRequest(state, range);
-        const answer = await get(path, parameters, signal);
+        // The collector answers a few questions at once: what is looked at goes first.
+        const asked = get(path, parameters, signal);
+        loadTimeline();
+        const answer = await asked;
+        lists();
         const tree = fromAnswer(answer);
         const empty = tree.n === 0 || (tree.totalA === 0 && tree.totalB === 0);
         shown = empty ? { empty: await lookForNewest(signal) } : { tree, warnings: (answer.warnings ?? []).map(String) };
@@ -106,23 +108,24 @@ async function load() {
   render();
 }
 
-/** What the pickers offer; a picker that cannot be filled stops nothing. */
+async function types(signal) {
+  const { types: known } = await get("types", { from: range.from, until: range.until }, signal);
+  if (!state.type) {
+    state = { ...state, type: firstType(known) };
+    controls();
+  }
+  pickers.types(known, state.type);
+}
+
+/** What the pickers offer, once a minute; a picker that cannot be filled stops nothing. */
 let listed = "";
 async function lists() {
   const key = `${state.from} ${state.until} ${Math.floor(Date.now() / 60_000)}`;
-  if (listed === key && state.type) return;
-  const signal = slots.lists.next();
-  const within = { from: range.from, until: range.until };
-  for (const name of ["service", "host"]) {
-    get(`labels/${name}`, within, signal).then((answer) => pickers.values(name, answer)).catch(() => {});
-  }
-  const { types } = await get("types", within, signal);
+  if (listed === key) return;
   listed = key;
-  if (!state.type) {
-    state = { ...state, type: firstType(types) };
-    controls();
-  }
-  pickers.types(types, state.type);
+  const signal = slots.lists.next();
+  const fill = async (name) => pickers.values(name, await get(`labels/${name}`, { from: range.from, until: range.until }, signal));
+  await Promise.allSettled([types(signal), fill("service"), fill("host")]);
 }
 
 async function loadTimeline() {
@@ -143,7 +146,7 @@ async function loadTimeline() {
 
 async function loadMemory(signal) {
   const { names } = await get("metrics/names", { from: range.from, until: range.until }, signal);
-  lists().catch(() => {});
+  lists();
   const known = names.map((it) => it.name);
   const metric = state.metric || firstMetric(known);
   pickers.metrics(known, metric);
