@@ -93,7 +93,6 @@ async function load() {
         const asked = get(path, parameters, signal);
         loadTimeline();
         const answer = await asked;
-        lists();
         const tree = fromAnswer(answer);
         const empty = tree.n === 0 || (tree.totalA === 0 && tree.totalB === 0);
         shown = empty ? { empty: await lookForNewest(signal) } : { tree, warnings: (answer.warnings ?? []).map(String) };
@@ -106,6 +105,7 @@ async function load() {
   }
   busy(false);
   render();
+  lists();
 }
 
 async function types(signal) {
@@ -146,7 +146,6 @@ async function loadTimeline() {
 
 async function loadMemory(signal) {
   const { names } = await get("metrics/names", { from: range.from, until: range.until }, signal);
-  lists();
   const known = names.map((it) => it.name);
   const metric = state.metric || firstMetric(known);
   pickers.metrics(known, metric);

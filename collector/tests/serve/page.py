@@ -131,6 +131,7 @@ def profile(reader, seen):
     seen["whole"] = reader.text("#crumbs")
     seen["timeline"] = reader.text("#timeline-figures")
     seen["functions"] = reader.rows()
+    page.wait_for_function("() => document.querySelectorAll('#service option').length > 1")
     seen["services"] = page.locator("#service option").all_inner_texts()
     reader.picture("profile")
 
