@@ -8,6 +8,7 @@ mod collector_receive;
 mod config;
 mod frames;
 mod object;
+mod profile_read;
 pub mod seeds;
 mod spool;
 mod table;
@@ -25,7 +26,7 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
@@ -34,6 +35,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "config", body: config::body },
     Target { name: "collector_log", body: collector_log::body },
     Target { name: "collector_receive", body: collector_receive::body },
+    Target { name: "profile_read", body: profile_read::body },
 ];
 
 /// Runs a target's body on one input.

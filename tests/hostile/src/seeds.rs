@@ -4,6 +4,7 @@ use crate::collector_log;
 use crate::collector_receive;
 use crate::config;
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
+use crate::profile_read;
 use crate::spool;
 
 /// One input.
@@ -58,6 +59,9 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     }
     for (name, bytes) in collector_receive::seeds() {
         add("collector_receive", name, bytes);
+    }
+    for (name, bytes) in profile_read::seeds() {
+        add("profile_read", name, bytes);
     }
     for i in 0..48_u32 {
         let n_bytes = 16 << (i % 8);
