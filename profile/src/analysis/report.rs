@@ -134,6 +134,7 @@ pub(super) fn add_cpu(analysis: &mut Analysis, profile: &Profile, n_requests: Op
     } else {
         analysis.bottlenecks.extend(bottlenecks(&cpu));
         analysis.advice.extend(cpu_advice::of(profile, analysis.proxy));
+        analysis.notes.extend(unnamed_libraries(profile, &cpu));
     }
     analysis.cpu = Some(cpu);
 }
@@ -189,6 +190,26 @@ fn groups(profile: &Profile) -> Vec<GroupShare> {
         .collect();
     groups.sort_by(|a, b| b.percent.total_cmp(&a.percent));
     groups
+}
+
+/// What has no names cannot be seen to be set wrong, and that should be known.
+fn unnamed_libraries(profile: &Profile, cpu: &CpuAnalysis) -> Option<String> {
+    let unnamed = cpu.hotspots.iter().filter(|spot| {
+        let starts_so = |module: &String| {
+            spot.name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with("+0x"))
+        };
+        spot.group != Group::Other && spot.module.as_ref().is_some_and(starts_so)
+    });
+    let mut modules: Vec<&str> = unnamed.filter_map(|spot| spot.module.as_deref()).collect();
+    modules.sort_unstable();
+    modules.dedup();
+    let has_all = profile.frames().all(|frame| frame.function.is_some());
+    (!has_all && !modules.is_empty()).then(|| {
+        format!(
+            "functions of {} have no names, so it cannot be seen how it is used: `agent record --debuginfod` asks for them",
+            modules.join(", ")
+        )
+    })
 }
 
 /// None where the profile does not say how long it is, or has no threads.

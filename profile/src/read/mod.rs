@@ -21,7 +21,7 @@ const MAX_STACK_FRAMES: usize = 2048;
 /// What the stacks of a file may take together: a node is some 40 bytes.
 const MAX_STACK_NODES: usize = 4 << 20;
 /// What is walked of the stacks of a file, all together: a location of few bytes may stand for many frames.
-const MAX_FRAMES: usize = 64 << 20;
+const MAX_FRAMES: usize = 16 << 20;
 /// What a sample may count. Heap profiles have four.
 const MAX_TYPES: usize = 64;
 /// Stands where a stack that is too deep was cut.

@@ -191,6 +191,21 @@ fn of_too_little_nothing_is_said() {
 }
 
 #[test]
+fn a_library_without_names_is_said_to_have_none_and_nothing_is_advised_of_it() {
+    let mut stripped = profile("nginx", CLEAN);
+    let path = stripped.intern("/usr/lib/libz.so.1.2.13");
+    let libz = stripped.mapping(Mapping::file(path, None));
+    let place = stripped.frame(Frame::native(libz, 0x4970));
+    let process = stripped.process(4711, "nginx");
+    let thread = stripped.thread(process, 4712, "worker");
+    let stack = stripped.stack([place]);
+    stripped.add(stack, thread, &[2500, 2_500_000_000]).expect("has two values");
+    let seen = analysis::analyze(&Evidence::of_cpu(&stripped));
+    assert_eq!(seen.advice, [], "{}", text(&seen));
+    assert!(seen.notes.iter().any(|note| note.contains("libz.so.1.2.13 have no names")), "{:?}", seen.notes);
+}
+
+#[test]
 fn a_thread_without_time_left_is_the_first_bottleneck() {
     let seen =
         analysis("haproxy", &[("haproxy:main haproxy:run_poll_loop haproxy:h1_headers_to_hdr_list", 9500)]);
