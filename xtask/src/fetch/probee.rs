@@ -1,4 +1,4 @@
-//! profile-bee, the other profiler that unwinds by `.eh_frame` in the kernel: built from crates.io.
+//! profile-bee, the other profiler that unwinds by `.eh_frame` in the kernel: built from its package.
 
 use std::path::PathBuf;
 
