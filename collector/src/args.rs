@@ -26,7 +26,7 @@ pub enum Subcommands {
 
 const SQL_EXAMPLES: &str = "\
 Examples:
-  collector sql 'select service, sum(value) from samples where type = $$cpu$$ group by 1 order by 2 desc'
+  collector sql \"select service, sum(value) from samples where type = 'cpu' group by 1 order by 2 desc\"
   collector sql 'select name, count(*) from metrics group by 1' --format csv
   collector sql 'select * from frames limit 5' --data s3://profiles/prod --tenant edge
 
@@ -71,6 +71,10 @@ A file with everything that can be set (all is optional):
   every_seconds = 60
   max_age_seconds = 2592000
   max_bytes = 0
+  [query]
+  at_once = 4
+  memory_bytes = 1073741824
+  timeout_seconds = 60
   [limits]
   body_bytes = 8388608
   message_bytes = 67108864
@@ -164,5 +168,6 @@ mod tests {
         let defaults = Config::default();
         assert_eq!((config.listen, config.log), (defaults.listen, defaults.log));
         assert_eq!((config.limits, config.upkeep), (defaults.limits, defaults.upkeep));
+        assert_eq!(config.query, defaults.query);
     }
 }

@@ -37,6 +37,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What becomes of files.
     pub upkeep: UpkeepSettings,
+    /// What questions may take.
+    pub query: QuerySettings,
     /// Of every tenant, unless it says otherwise.
     pub limits: Limits,
     /// By name.
@@ -95,6 +97,29 @@ pub struct UpkeepSettings {
     pub max_bytes: u64,
 }
 
+/// What questions may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySettings {
+    /// So many at once; others wait for a moment.
+    pub at_once: usize,
+    /// In memory, for sums and sorting of all of them.
+    pub memory_bytes: usize,
+    /// Each, from its turn to its answer.
+    pub timeout_seconds: u64,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        let limits = query::Limits::default();
+        Self {
+            at_once: limits.n_questions,
+            memory_bytes: limits.memory_bytes,
+            timeout_seconds: limits.timeout.as_secs(),
+        }
+    }
+}
+
 impl Default for UpkeepSettings {
     fn default() -> Self {
         Self { every_seconds: 60, max_age_seconds: 30 * 86_400, max_bytes: 0 }
@@ -120,6 +145,7 @@ impl Default for Config {
             tls: TlsSettings::default(),
             log: LogSettings::default(),
             upkeep: UpkeepSettings::default(),
+            query: QuerySettings::default(),
             limits: Limits::default(),
             tenant: BTreeMap::new(),
         }
@@ -208,6 +234,14 @@ impl Config {
             keys: self.log.keys,
             ..LogLimits::default()
         }
+    }
+
+    /// Limits of questions.
+    #[must_use]
+    pub fn query_limits(&self) -> query::Limits {
+        let QuerySettings { at_once, memory_bytes, timeout_seconds } = self.query;
+        let timeout = Duration::from_secs(timeout_seconds);
+        query::Limits { n_questions: at_once, memory_bytes, timeout, ..query::Limits::default() }
     }
 
     /// How much is kept, and how often that is looked at.

@@ -4,6 +4,7 @@
 mod body;
 mod connect;
 mod metrics;
+mod origin;
 mod parameters;
 mod profiles;
 mod reply;
@@ -34,13 +35,15 @@ const OPENAPI: &str = include_str!("openapi.json");
 #[derive(Debug)]
 pub struct Api {
     engine: Engine,
+    /// Whether only this host reaches it.
+    is_local: bool,
 }
 
 impl Api {
-    /// Over an engine.
+    /// Over an engine, at an address that other hosts reach, or do not.
     #[must_use]
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub const fn new(engine: Engine, is_local: bool) -> Self {
+        Self { engine, is_local }
     }
 
     /// What answers questions.
@@ -73,6 +76,11 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // Where everybody who is here may ask, a page must not be here by a name of its own.
+    if api.is_local && !tenants.needs_token() && !origin::is_of_this_host(&request) {
+        let what = "the address was asked for by a name; ask for localhost or 127.0.0.1";
+        return Failure::from(Refusal::new(Reason::FromPage, what)).answer();
+    }
     if request.uri().path().starts_with(connect::PREFIX) {
         return match connect::call(request, &api.engine, tenants, now_unix_ns).await {
             Ok(reply) => reply.answer(),
@@ -92,8 +100,7 @@ where
 {
     let (head, body) = request.into_parts();
     // Another page can have its reader's browser ask, but not read the answer; it shall not cost anything either.
-    let from = head.headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
-    if from.is_some_and(|from| from == b"cross-site") {
+    if origin::is_of_another_site(&head.headers) {
         return Err(Refusal::new(Reason::FromPage, "a page of another site asks").into());
     }
     let (route, name) = Route::of_path(head.uri.path())

@@ -102,7 +102,8 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let store = Store::open(&config.store_address(), environment())?;
     store.sweep(&collector)?;
     let (objects, prefix) = store.objects();
-    let api = Api::new(Engine::new(objects, prefix, query::Limits::default())?);
+    let engine = Engine::new(objects, prefix, config.query_limits())?;
+    let api = Api::new(engine, config.listen.web.ip().is_loopback());
     let flusher = Arc::new(Flusher::new(Arc::clone(&log), store, collector, config.upkeep()));
     let flushing = tokio::spawn(Arc::clone(&flusher).run());
 

@@ -13,7 +13,10 @@ use std::{
 
 use collector::store::path::{FilePath, Table};
 
+use serde_json::json;
+
 use super::{
+    api::ask_as,
     batches::{PROTOBUF, otlp_of_before},
     collector::Home,
     read::{counts, rows_of},
@@ -50,20 +53,30 @@ impl Bucket {
             reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
             let mut words = line.split(' ');
             let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-            let mut n_bytes = 0;
+            let (mut n_bytes, mut range) = (0, None);
             loop {
                 let mut header = String::new();
                 reader.read_line(&mut header).ok().filter(|n| *n > 0)?;
                 let Some((name, value)) = header.trim_end().split_once(':') else { break };
                 if name.eq_ignore_ascii_case("content-length") {
                     n_bytes = value.trim().parse().ok()?;
+                } else if name.eq_ignore_ascii_case("range") {
+                    range = Some(value.trim().to_owned());
                 }
             }
             let mut body = vec![0; n_bytes];
             reader.read_exact(&mut body).ok()?;
             let (status, body) = self.answer(&method, &target, body);
+            let (status, more, body) = match range.filter(|_| status == 200) {
+                Some(range) => {
+                    let (from, until) = part(&range, body.len())?;
+                    let more = format!("Content-Range: bytes {from}-{}/{}\r\n", until - 1, body.len());
+                    (206, more, body.get(from..until)?.to_vec())
+                }
+                None => (status, String::new(), body),
+            };
             let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nETag: \"x\"\r\nLast-Modified: Sat, 21 Nov 2026 17:00:00 GMT\r\n\r\n",
+                "HTTP/1.1 {status} X\r\n{more}Content-Length: {}\r\nETag: \"x\"\r\nLast-Modified: Sat, 21 Nov 2026 17:00:00 GMT\r\n\r\n",
                 body.len()
             );
             let mut stream = stream;
@@ -125,6 +138,16 @@ impl Bucket {
     }
 }
 
+/// `bytes=2-5`, `bytes=2-` or `bytes=-4` of so many: from, and the first behind it.
+fn part(range: &str, n_bytes: usize) -> Option<(usize, usize)> {
+    let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some(match (from, last) {
+        ("", last) => (n_bytes.saturating_sub(last.parse().ok()?), n_bytes),
+        (from, "") => (from.parse().ok()?, n_bytes),
+        (from, last) => (from.parse().ok()?, (last.parse::<usize>().ok()? + 1).min(n_bytes)),
+    })
+}
+
 #[test]
 fn a_bucket_holds_what_a_directory_would_and_gets_what_waited_while_it_failed() {
     let bucket = Bucket::default();
@@ -150,13 +173,20 @@ fn a_bucket_holds_what_a_directory_would_and_gets_what_waited_while_it_failed() 
         collector.wait_for("brazier_store_segments_total", n.unsigned_abs());
     }
     collector.wait_for("brazier_store_merged_total", 8);
+    let what = [("type", "samples:count"), ("match", r#"{host="edge-1"}"#), ("from", "now-5h")];
+    let (status, asked) = ask_as(&collector, "default", "/api/v1/flamegraph", &what);
+    assert_eq!((status, &asked["total"], &asked["warnings"]), (200, &json!(45 + 9), &json!([])), "{asked}");
     bucket.is_failing.store(true, Ordering::Relaxed);
     send(10);
     collector.wait_for("brazier_store_failed_total", 3);
     let health = collector.get("/health").text();
     assert!(health.contains("store_failing"), "{health}");
+    let (status, asked) = ask_as(&collector, "default", "/api/v1/flamegraph", &what);
+    assert_eq!((status, &asked["error"]["reason"]), (503, &json!("store_failed")), "{asked}");
     bucket.is_failing.store(false, Ordering::Relaxed);
     collector.wait_for("brazier_store_segments_total", 10);
+    let (status, asked) = ask_as(&collector, "default", "/api/v1/flamegraph", &what);
+    assert_eq!((status, &asked["total"]), (200, &json!(55 + 10)), "{asked}");
     collector.end();
 
     let files = bucket.files();
