@@ -6,7 +6,7 @@ use abi::{
     event::Event,
     off_cpu::{BLOCKED, IDLE, N_KINDS, ON_CPU, RUNNABLE, Thread, UNSEEN},
 };
-use ebpf::off_cpu::{Leaving, NO_SYSTEM_CALL};
+use ebpf::off_cpu::{KERNEL_THREAD, Leaving, NO_SYSTEM_CALL};
 
 use crate::{process::ImageId, procfs::system_call::Doing};
 
@@ -56,7 +56,8 @@ impl ThreadTimes {
         let kind = match thread.kind as usize {
             UNSEEN if doing.is_running => ON_CPU,
             UNSEEN => {
-                let (system_call, second) = (doing.system_call.unwrap_or(NO_SYSTEM_CALL), doing.second);
+                let none = if doing.is_of_kernel { KERNEL_THREAD } else { NO_SYSTEM_CALL };
+                let (system_call, second) = (doing.system_call.unwrap_or(none), doing.second);
                 Leaving { is_preempted: false, state: 1, system_call, second }.kind()
             }
             kind => kind % N_KINDS,
@@ -107,7 +108,7 @@ mod tests {
         off_cpu::{BLOCKED, IDLE, ON_CPU, Thread},
     };
 
-    const ASLEEP: Doing = Doing { is_running: false, system_call: Some(232), second: 0 };
+    const ASLEEP: Doing = Doing { is_running: false, is_of_kernel: false, system_call: Some(232), second: 0 };
 
     fn of(thread: Thread, doing: Doing) -> Untold {
         let mut times = ThreadTimes::default();

@@ -17,6 +17,8 @@ const FUTEX_WAIT_REQUEUE_PI: u64 = 11;
 
 /// In place of the number of a system call: a page fault, or interrupted in user mode.
 pub const NO_SYSTEM_CALL: u64 = u64::MAX;
+/// In its place, too: a thread of the kernel, which waits for work whenever it waits.
+pub const KERNEL_THREAD: u64 = u64::MAX - 1;
 
 /// A thread that leaves its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Leaving {
     pub is_preempted: bool,
     /// The kernel's `TASK_*` bits; 0 while it could run.
     pub state: u32,
-    /// Number of the system call that it is in, or [`NO_SYSTEM_CALL`].
+    /// Number of the system call that it is in, [`NO_SYSTEM_CALL`] or [`KERNEL_THREAD`].
     pub system_call: u64,
     /// Second argument of that call.
     pub second: u64,
@@ -38,7 +40,9 @@ impl Leaving {
     pub fn kind(self) -> usize {
         if self.is_preempted || self.state == 0 {
             RUNNABLE
-        } else if self.state & INTERRUPTIBLE != 0 && waits_for_work(self.system_call, self.second) {
+        } else if self.system_call == KERNEL_THREAD
+            || self.state & INTERRUPTIBLE != 0 && waits_for_work(self.system_call, self.second)
+        {
             IDLE
         } else {
             BLOCKED
@@ -82,7 +86,7 @@ fn waits_for_work(system_call: u64, second: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Leaving, NO_SYSTEM_CALL, waits_for_events};
+    use super::{KERNEL_THREAD, Leaving, NO_SYSTEM_CALL, waits_for_events};
     use abi::off_cpu::{BLOCKED, IDLE, RUNNABLE};
 
     const UNINTERRUPTIBLE: u32 = 2;
@@ -111,6 +115,12 @@ mod tests {
     fn what_no_signal_ends_is_blocked_in_whichever_system_call() {
         assert_eq!(kind(UNINTERRUPTIBLE, 232, 0), BLOCKED);
         assert_eq!(kind(UNINTERRUPTIBLE, NO_SYSTEM_CALL, 0), BLOCKED);
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_waits_for_work() {
+        assert_eq!(kind(UNINTERRUPTIBLE, KERNEL_THREAD, 0), IDLE);
+        assert_eq!(kind(0, KERNEL_THREAD, 0), RUNNABLE);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `--event off-cpu`: where threads wait, in nanoseconds, by stack; and where all the time of each thread goes.
 
-use std::process::Command;
+use std::{fs::File, process::Command};
 
 use anyhow::{Context as _, Result};
 use tests::{
@@ -137,12 +137,13 @@ fn the_wall_view_adds_up_to_the_time_that_each_thread_lived() -> Result<()> {
 
 #[test]
 fn a_thread_that_waits_from_the_beginning_to_the_end_counts_for_all_of_it() -> Result<()> {
-    // `cat` of a pipe that nobody writes to.
-    let (_writer, reader) = {
-        let (reader, writer) = std::io::pipe()?;
-        (writer, reader)
-    };
-    let target = Running::start(Command::new(paths::find("cat", "coreutils")?).stdin(reader))?;
+    // `cat` of a FIFO that nobody writes to, and that is open for writing.
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("fifo");
+    let made = Command::new(paths::find("mkfifo", "coreutils")?).arg(&path).status()?;
+    assert!(made.success(), "{made}");
+    let _writer = File::options().read(true).write(true).open(&path)?;
+    let target = Running::start(Command::new(paths::find("cat", "coreutils")?).arg(&path))?;
     std::thread::sleep(std::time::Duration::from_millis(200));
     let recording = agent::record(pid_args(target.pid(), &["--wall", "--duration", "1s"]))?;
     let main = main_thread(&recording)?;
@@ -151,5 +152,6 @@ fn a_thread_that_waits_from_the_beginning_to_the_end_counts_for_all_of_it() -> R
     assert_eq!(main.blocked_ns, main.elapsed_ns, "{recording}");
     let told = time_in(&recording, "[blocked, not over at the end]");
     assert_eq!(told, main.blocked_ns, "{recording}");
+    assert!(!target.has_ended(), "{recording}");
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::io;
 pub struct Doing {
     /// It has a CPU, or could have one.
     pub is_running: bool,
+    /// It has no user mode.
+    pub is_of_kernel: bool,
     /// Number of the system call that it waits in; none for a page fault.
     pub system_call: Option<u64>,
     /// Second argument of that call.
@@ -22,19 +24,21 @@ pub fn read(pid: u32, tid: u32) -> io::Result<Doing> {
     parse(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// `running`, `-1 SP PC`, or `NUMBER ARGUMENT... SP PC`, all but the number hexadecimal (`proc_pid_syscall(5)`).
+/// `running`, `-1 SP PC`, or `NUMBER ARGUMENT... SP PC`, all but the number hexadecimal (`proc_pid_syscall(5)`). A
+/// thread of the kernel has a stack pointer of 0.
 fn parse(text: &str) -> Option<Doing> {
     let mut words = text.split_whitespace();
     let number = words.next()?;
     if number == "running" {
-        return Some(Doing { is_running: true, system_call: None, second: 0 });
+        return Some(Doing { is_running: true, is_of_kernel: false, system_call: None, second: 0 });
     }
     let number: i64 = number.parse().ok()?;
     let Ok(number) = u64::try_from(number) else {
-        return Some(Doing { is_running: false, system_call: None, second: 0 });
+        let is_of_kernel = words.next() == Some("0x0");
+        return Some(Doing { is_running: false, is_of_kernel, system_call: None, second: 0 });
     };
     let second = u64::from_str_radix(words.nth(1)?.strip_prefix("0x")?, 16).ok()?;
-    Some(Doing { is_running: false, system_call: Some(number), second })
+    Some(Doing { is_running: false, is_of_kernel: false, system_call: Some(number), second })
 }
 
 #[cfg(test)]
@@ -43,7 +47,8 @@ mod tests {
 
     #[test]
     fn a_thread_runs_or_waits_in_a_call_or_in_none() {
-        let waits = Doing { is_running: false, system_call: None, second: 0 };
+        let waits = Doing { is_running: false, is_of_kernel: false, system_call: None, second: 0 };
+        assert_eq!(parse("-1 0x0 0x0\n"), Some(Doing { is_of_kernel: true, ..waits }));
         assert_eq!(parse("running\n"), Some(Doing { is_running: true, ..waits }));
         assert_eq!(parse("-1 0x7ffd8 0x7f2a\n"), Some(waits));
         let text = "202 0x7f2a 0x189 0x0 0x0 0x0 0xffffffff 0x7ffd8 0x7f2b\n";

@@ -21,7 +21,7 @@ use aya_ebpf::{
     },
     programs::BtfTracePointContext,
 };
-use ebpf::off_cpu::{Leaving, NO_SYSTEM_CALL};
+use ebpf::off_cpu::{KERNEL_THREAD, Leaving, NO_SYSTEM_CALL};
 
 use super::{
     event_loop, kernel_stack,
@@ -91,7 +91,7 @@ fn left(is_preempted: bool, state: u32, now_ns: u64) {
 fn leave(current: &Current, thread: &mut Thread, is_preempted: bool, state: u32, now_ns: u64) {
     // SAFETY: the current task always has this area; the verifier knows both types.
     let regs = unsafe { &*(bpf_task_pt_regs(bpf_get_current_task_btf().cast()) as *const pt_regs) };
-    let (system_call, second) = (regs.orig_rax, regs.rsi);
+    let (system_call, second) = (system_call_of(regs), regs.rsi);
     let leaving = Leaving { is_preempted, state, system_call, second };
     thread.since_ns = now_ns;
     thread.kind = leaving.kind() as u32;
@@ -162,8 +162,16 @@ fn came(next: *mut task_struct, now_ns: u64) {
 fn unseen_kind(next: *mut task_struct) -> usize {
     // SAFETY: a task that comes to this CPU has this area; the verifier knows both types.
     let regs = unsafe { &*(bpf_task_pt_regs(next.cast()) as *const pt_regs) };
-    let leaving = Leaving { is_preempted: false, state: 1, system_call: regs.orig_rax, second: regs.rsi };
+    let leaving =
+        Leaving { is_preempted: false, state: 1, system_call: system_call_of(regs), second: regs.rsi };
     leaving.kind()
+}
+
+/// What stands for the system call that a thread is in.
+#[inline(always)]
+fn system_call_of(regs: &pt_regs) -> u64 {
+    // A thread of the kernel never came from user mode.
+    if regs.cs & 3 == 3 { regs.orig_rax } else { KERNEL_THREAD }
 }
 
 /// A system call is over: if its thread was away for long, its user stack can be walked now.

@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// It has gone, or we may not look: most threads wait for something to do.
-const UNKNOWN: Doing = Doing { is_running: false, system_call: Some(EPOLL_WAIT), second: 0 };
+const UNKNOWN: Doing =
+    Doing { is_running: false, is_of_kernel: false, system_call: Some(EPOLL_WAIT), second: 0 };
 /// `arch/x86/entry/syscalls/syscall_64.tbl`.
 const EPOLL_WAIT: u64 = 232;
 
