@@ -236,6 +236,7 @@ impl Probing {
             }
             (false, true) => {
                 self.are_in = false;
+                self.report.was_taken_out = true;
                 let all = self.armed.values_mut().flat_map(|armed| armed.in_place.drain(..));
                 all.into_iter().try_for_each(|id| kernel.detach(id))?;
             }

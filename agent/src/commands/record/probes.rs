@@ -106,7 +106,7 @@ pub(super) fn comments(report: &ProbingReport, duration: Duration) -> Vec<String
     if report.wants_frees && report.is_complete() && !report.has_all_frees() {
         comments.push("what lives is left out: not every free was seen".to_owned());
     }
-    if report.n_times_on > 1 {
+    if report.was_taken_out {
         comments.push(format!(
             "probes were on for {:.1} % of the time, in {} windows at random moments, as more would cost more than \
              --probe-budget; what they saw is scaled to the whole, and of what is freed too little was seen to tell \

@@ -56,6 +56,8 @@ pub struct ProbingReport {
     pub on_for: Duration,
     /// How often they were put in.
     pub n_times_on: u64,
+    /// They were taken out before the end, whether or not they came back: its moment is drawn, and may be past the end.
+    pub was_taken_out: bool,
     /// How often that was late, so that they counted from a later moment on than was drawn.
     pub n_late: u64,
     /// Why probes were put in one by one, if they were.
@@ -78,7 +80,7 @@ impl ProbingReport {
     /// Whether they stayed in: nothing was missed between their first moment and the last.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.n_times_on <= 1 && self.ended.is_none()
+        !self.was_taken_out && self.ended.is_none()
     }
 
     /// Whether the probes of all processes are taken out soon enough to be put in again.
