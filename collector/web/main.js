@@ -7,7 +7,7 @@ import { summed } from "./pure/scale.js";
 import { change, fromSearch, pinned, toSearch, unitOf } from "./pure/state.js";
 import { resolveRange } from "./pure/time.js";
 import { AnswerError, fromAnswer } from "./pure/tree.js";
-import { askAccess, help, showAlerts, showLink } from "./view/dialogs.js";
+import { askAccess, help, showLink } from "./view/dialogs.js";
 import { $, debounced, el, placed, pressed, theme } from "./view/dom.js";
 import { MemoryView } from "./view/memory.js";
 import { Pickers } from "./view/pickers.js";
@@ -15,7 +15,6 @@ import { ProfileView } from "./view/profile.js";
 import { Timeline } from "./view/timeline.js";
 
 const LIVE_MS = 10_000;
-const ALERTS_MS = 60_000;
 /** How far back the newest data are looked for, when there are none. */
 const SEARCH_BACK_MS = 30 * 86_400_000;
 const HOUR_MS = 3_600_000;
@@ -285,7 +284,6 @@ function listen() {
     for (const button of $(group).children) button.addEventListener("click", () => go({ [key]: button.dataset[key] }));
   }
   $("colour").addEventListener("change", (event) => go({ colour: event.target.value }));
-  placed($("alerts-popover"), $("alerts"));
   listenDownloads();
   document.addEventListener("keydown", shortcut);
 }
@@ -339,23 +337,7 @@ function repaint() {
   if (state.tab === "memory") render();
 }
 
-/** False if there is no use in asking again. */
-async function alerts() {
-  try {
-    showAlerts((await get("alerts")).alerts, Date.now());
-  } catch (error) {
-    // A collector without rules has no such path.
-    return error.status !== 404;
-  }
-  return true;
-}
-
-async function watchAlerts() {
-  if (document.hidden || await alerts()) setTimeout(watchAlerts, ALERTS_MS);
-}
-
 listen();
 controls();
 load();
-watchAlerts();
 setInterval(() => { if (state.live === "1" && state.until === "now" && !document.hidden) load(); }, LIVE_MS);

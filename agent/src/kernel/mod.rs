@@ -136,10 +136,14 @@ impl Kernel {
     /// # Errors
     /// If it cannot be written: then all is as it was.
     pub fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
-        let of_growth = |source: &&mut Source| matches!(source, Source::Resident { .. });
-        let Some(source) = self.sources.iter_mut().find(of_growth) else { return Ok(()) };
-        *source = Source::Resident { interval_bytes };
-        self.control(Controls { interval_bytes, ..self.controls })
+        let of_growth = |source: &Source| matches!(source, Source::Resident { .. });
+        if !self.sources.iter().any(of_growth) {
+            return Ok(());
+        }
+        self.control(Controls { interval_bytes, ..self.controls })?;
+        let source = Source::Resident { interval_bytes };
+        self.sources.iter_mut().filter(|it| of_growth(it)).for_each(|it| *it = source);
+        Ok(())
     }
 
     fn control(&mut self, controls: Controls) -> Result<(), KernelError> {

@@ -79,8 +79,7 @@ class Reader:
         self.page.on("request", lambda it: self.hosts.add(it.url.split("/")[2]) if "://" in it.url else None)
 
     def told(self, message):
-        # A collector without rules has no path for alerts, and the browser says so of each 404.
-        if message.type == "error" and not message.location.get("url", "").endswith("/alerts"):
+        if message.type == "error":
             self.errors.append(message.text)
 
     def open(self, search):
