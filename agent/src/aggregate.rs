@@ -6,6 +6,7 @@
 mod arrived;
 mod over_time;
 mod part;
+mod woken;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -26,6 +27,7 @@ use crate::{
 
 use arrived::Arrived;
 pub use over_time::Row;
+pub use woken::Waker;
 
 /// A user frame that needs nothing more to be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +87,8 @@ pub struct Key {
     pub user: Option<StackIndex>,
     /// Into [`Aggregate::kernel_stacks`].
     pub kernel: Option<StackIndex>,
+    /// Who ended the wait, if that is recorded: into [`Aggregate::wakers`].
+    pub waker: Option<StackIndex>,
 }
 
 /// How much was counted.
@@ -124,6 +128,9 @@ pub struct Aggregate {
     /// When code of each file was last in a sampled stack that is forgotten.
     last_uses_ns: HashMap<FileId, u64>,
     kernel_stacks: Interned<KernelStack>,
+    wakers: Interned<Waker>,
+    /// Those of waits that no sample has told of yet, by thread.
+    woken: HashMap<u32, StackIndex>,
     counted: HashMap<Key, Counted>,
     /// In the place of `counted` where it must be known when something was counted.
     over_time: Option<Timeline<Key, Event>>,
@@ -207,7 +214,8 @@ impl Aggregate {
             self.n_stacks_missing += 1;
         }
         self.n_samples += 1;
-        Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel }
+        let waker = self.waker_of(sample);
+        Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel, waker }
     }
 
     /// The same for one whose key shall be counted later, if at all.

@@ -53,6 +53,7 @@ impl ThreadTimes {
         }
         let over = &mut untold.over_ns[thread.over_kind as usize % N_KINDS];
         *over = over.saturating_add(thread.over_ns);
+        untold.over_ns[RUNNABLE] = untold.over_ns[RUNNABLE].saturating_add(thread.over_runnable_ns);
         let kind = match thread.kind as usize {
             UNSEEN if doing.is_running => ON_CPU,
             UNSEEN => {
@@ -62,12 +63,10 @@ impl ThreadTimes {
             }
             kind => kind % N_KINDS,
         };
-        let n_ns = until_ns.saturating_sub(thread.since_ns);
-        if kind == ON_CPU {
-            untold.over_ns[ON_CPU] = untold.over_ns[ON_CPU].saturating_add(n_ns);
-        } else {
-            untold.under_way_ns[kind] = untold.under_way_ns[kind].saturating_add(n_ns);
-        }
+        let (n_ns, runnable_ns) = thread.parts_ns(kind, until_ns);
+        let sums = if kind == ON_CPU { &mut untold.over_ns } else { &mut untold.under_way_ns };
+        sums[kind] = sums[kind].saturating_add(n_ns);
+        sums[RUNNABLE] = sums[RUNNABLE].saturating_add(runnable_ns);
     }
 
     /// Every thread that was followed, in no order.

@@ -84,6 +84,13 @@ mod programs {
         0
     }
 
+    /// `sched_waking`: a thread need not wait any longer.
+    #[btf_tracepoint(function = "sched_waking")]
+    pub(crate) fn brazier_woken(ctx: BtfTracePointContext) -> i32 {
+        off_cpu::woken(&ctx);
+        0
+    }
+
     /// `sys_exit`: a system call is over.
     #[raw_tracepoint(tracepoint = "sys_exit")]
     pub(crate) fn brazier_sys_exit(_ctx: RawTracePointContext) -> i32 {

@@ -81,6 +81,56 @@ fn a_blocked_read_takes_as_long_as_its_caller_says_and_idle_waits_are_left_out()
 }
 
 #[test]
+fn from_when_it_is_woken_on_a_thread_waits_for_a_cpu() -> Result<()> {
+    // Others that want the same CPU all the time, so that nobody who wakes up has it at once.
+    let taskset = paths::find("taskset", "util-linux")?;
+    let mut hog = Command::new(&taskset);
+    hog.args(["-c", "0", "sh", "-c", "while :; do :; done"]);
+    let _hogs = [Running::start(&mut hog)?, Running::start(&mut hog)?, Running::start(&mut hog)?];
+    let program = paths::program("waits")?;
+    let program = program.to_str().context("a path that is no text")?;
+    let arguments = ["-c", "0", program, "20", "20", "30", "1"];
+    let options = ["--event", "off-cpu", "--idle", "--min-block", "100us"];
+    let recording = agent::record(command_args(&options, &taskset, &arguments))?;
+    let [blocked_ns, idle_ns, _] = by_its_clock(&recording)?;
+    for (function, by_clock) in [("wait_for_data", blocked_ns), ("wait_for_events", idle_ns)] {
+        let found = time_in(&recording, function);
+        assert!(
+            (by_clock - by_clock / 20..=by_clock).contains(&found),
+            "{function}: {found} ns, not {by_clock}\n{recording}"
+        );
+        let for_a_cpu = recording.folded.count(|stack| {
+            stack.has(function) && stack.frames.last().is_some_and(|it| it == "[waiting for a CPU]")
+        });
+        // All of it would be: nothing was waited for. A tenth of a millisecond: it had the CPU at once.
+        assert!((100_000..found / 2).contains(&for_a_cpu), "{function}: {for_a_cpu} ns\n{recording}");
+    }
+    Ok(())
+}
+
+#[test]
+fn on_top_of_a_wait_stands_who_ended_it_and_how() -> Result<()> {
+    let recording = record(&["--event", "off-cpu", "--idle", "--wakers"])?;
+    // The other thread writes into the pipe; the end of the idle wait is a timer's.
+    for (function, title, how) in [
+        ("wait_for_data", "[woken by waits]", "pipe_write"),
+        ("wait_for_events", "[woken by an interrupt]", "hrtimer"),
+    ] {
+        let is_over = |stack: &tests::folded::Stack| {
+            let title = stack.frames.iter().position(|it| it == title);
+            let after = title.and_then(|at| stack.frames.get(at + 1..)).unwrap_or_default();
+            after.iter().any(|it| it.contains(how))
+        };
+        let waits = |stack: &tests::folded::Stack| {
+            stack.has(function) && stack.frames.last().is_none_or(|it| it != "[waiting for a CPU]")
+        };
+        let share = recording.folded.share(waits, is_over);
+        assert!(share > 0.9, "{share} of {function}\n{recording}");
+    }
+    Ok(())
+}
+
+#[test]
 fn idle_waits_are_shown_on_request_under_a_value_of_their_own() -> Result<()> {
     let recording = record(&["--event", "off-cpu", "--idle", "--value", "idle"])?;
     let [_, idle_ns, _] = by_its_clock(&recording)?;

@@ -95,6 +95,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "grow", source: "grow.c", flags: &NO_FRAME_POINTERS },
     Program { name: "costly", source: "costly.c", flags: &NO_FRAME_POINTERS },
     Program { name: "waits", source: "waits.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "pingpong", source: "pingpong.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
 

@@ -18,6 +18,7 @@ impl Aggregate {
             let key = Key {
                 user: user.map(|stack| part.user_stacks.share(stack)),
                 kernel: kernel.map(|stack| part.kernel_stacks.share(stack)),
+                waker: key.waker.and_then(|waker| part.share_waker(self, waker)),
                 ..*key
             };
             let sum = part.counted.entry(key).or_default();
@@ -56,6 +57,8 @@ impl Aggregate {
         self.arrived.forget(&self.user_stacks, &self.kernel_stacks);
         self.user_stacks = Default::default();
         self.kernel_stacks = Default::default();
+        self.wakers = Default::default();
+        self.woken.clear();
         self.last_sampled_ns.clear();
     }
 }

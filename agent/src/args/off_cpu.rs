@@ -14,6 +14,9 @@ pub struct OffCpuArgs {
     /// variable)
     #[arg(long)]
     pub idle: bool,
+    /// With `--event off-cpu` or `--wall`: on top of each wait who ended it, and the kernel stack that did
+    #[arg(long)]
+    pub wakers: bool,
     /// All the time of every thread, on the CPU and off it: `--event cpu --event off-cpu --idle`, with what has no stack, so
     /// that it adds up
     #[arg(long, conflicts_with = "events")]
@@ -27,7 +30,7 @@ pub struct OffCpuArgs {
 impl Default for OffCpuArgs {
     fn default() -> Self {
         let [min_block, stall] = [1, 10].map(Duration::from_millis);
-        Self { min_block, idle: false, wall: false, stall }
+        Self { min_block, idle: false, wakers: false, wall: false, stall }
     }
 }
 

@@ -210,7 +210,13 @@ mod tests {
 
     #[test]
     fn time_is_under_its_kind_and_in_the_sums_that_it_belongs_to() {
-        let off_cpu = OffCpu { min_block_ns: 1, has_idle: true, cpu_frequency_hz: 99, is_wall: true };
+        let off_cpu = OffCpu {
+            min_block_ns: 1,
+            has_idle: true,
+            has_wakers: false,
+            cpu_frequency_hz: 99,
+            is_wall: true,
+        };
         let names = |off_cpu| {
             let (types, weight_idx) = types(Source::OffCpu(off_cpu));
             let names: Vec<String> = types.iter().map(|it| it.kind.to_string()).collect();

@@ -23,8 +23,10 @@ use super::{KernelError, tracepoint};
 const WAIT_PROGRAMS: [(&str, &str); 2] =
     [(names::PROGRAM_WAIT, "sys_enter"), (names::PROGRAM_WAITED, "sys_exit")];
 
-/// What the programs of time off the CPU are attached to.
-const SCHED_SWITCH: &str = "tracepoint sched_switch";
+/// The programs of time off the CPU, and the tracepoints that they are attached to, in this order.
+const SWITCH_PROGRAMS: [(&str, &str); 2] =
+    [(names::PROGRAM_WOKEN, "sched_waking"), (names::PROGRAM_SWITCH, "sched_switch")];
+/// What else they are attached to.
 const SYS_EXIT: &str = "raw tracepoint sys_exit";
 
 const MAX_SAMPLE_RATE: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
@@ -69,6 +71,8 @@ pub struct OffCpu {
     pub has_idle: bool,
     /// Samples a second of the CPU time that goes into the same profile; 0 if none does.
     pub cpu_frequency_hz: u64,
+    /// Who ends a wait is told, too.
+    pub has_wakers: bool,
     /// What has no sample is in the profile as well, so that it adds up to all the time of each thread.
     pub is_wall: bool,
 }
@@ -181,7 +185,7 @@ pub(super) struct Sampling {
 enum Links {
     Cpu(Vec<PerfEventLinkId>),
     Tracepoint(TracePointLinkId),
-    Switch(BtfTracePointLinkId, RawTracePointLinkId),
+    Switch([BtfTracePointLinkId; 2], RawTracePointLinkId),
     Wait([BtfTracePointLinkId; 2]),
     /// [`super::uprobe`] holds them.
     Elsewhere,
@@ -219,17 +223,9 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
         }
         // [`super::uprobe`] loads what it attaches.
         Source::Alloc { .. } => Ok(()),
-        Source::Loop { .. } => {
-            let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
-            WAIT_PROGRAMS.into_iter().try_for_each(|(name, tracepoint)| {
-                let load = |program: &mut BtfTracePoint| program.load(tracepoint, &types);
-                loaded(ebpf, name, load).map(drop)
-            })
-        }
+        Source::Loop { .. } => load_typed(ebpf, WAIT_PROGRAMS),
         Source::OffCpu(_) => {
-            let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
-            let load = |program: &mut BtfTracePoint| program.load("sched_switch", &types);
-            loaded(ebpf, names::PROGRAM_SWITCH, load)?;
+            load_typed(ebpf, SWITCH_PROGRAMS)?;
             loaded(ebpf, names::PROGRAM_SYS_EXIT, RawTracePoint::load).map(drop)
         }
     }
@@ -248,20 +244,14 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
         }
         Source::Alloc { .. } => Ok(Sampling { source, clock: Clock::Alloc, links: Links::Elsewhere }),
         Source::Loop { .. } => {
-            let mut attach = |(name, tracepoint)| {
-                let program: &mut BtfTracePoint = program(ebpf, name)?;
-                program.attach().map_err(attach_error(name, tracepoint))
-            };
-            let [wait, waited] = WAIT_PROGRAMS;
-            let links = Links::Wait([attach(wait)?, attach(waited)?]);
+            let links = Links::Wait(attach_typed(ebpf, WAIT_PROGRAMS)?);
             Ok(Sampling { source, clock: Clock::Wait, links })
         }
         Source::OffCpu(_) => {
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
             let exit = at_exit.attach("sys_exit").map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))?;
-            let at_switch: &mut BtfTracePoint = program(ebpf, names::PROGRAM_SWITCH)?;
-            let switch = at_switch.attach().map_err(attach_error(names::PROGRAM_SWITCH, SCHED_SWITCH))?;
-            Ok(Sampling { source, clock: Clock::SchedSwitch, links: Links::Switch(switch, exit) })
+            let links = Links::Switch(attach_typed(ebpf, SWITCH_PROGRAMS)?, exit);
+            Ok(Sampling { source, clock: Clock::SchedSwitch, links })
         }
     }
 }
@@ -305,20 +295,44 @@ pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelEr
             let program: &mut TracePoint = program(ebpf, names::PROGRAM_RESIDENT)?;
             program.detach(link).map_err(attach_error(names::PROGRAM_RESIDENT, "tracepoint kmem:rss_stat"))
         }
-        Links::Switch(switch, exit) => {
-            let at_switch: &mut BtfTracePoint = program(ebpf, names::PROGRAM_SWITCH)?;
-            at_switch.detach(switch).map_err(attach_error(names::PROGRAM_SWITCH, SCHED_SWITCH))?;
+        Links::Switch(links, exit) => {
+            detach_typed(ebpf, SWITCH_PROGRAMS, links)?;
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
             at_exit.detach(exit).map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))
         }
-        Links::Wait(links) => {
-            links.into_iter().zip(WAIT_PROGRAMS).try_for_each(|(link, (name, tracepoint))| {
-                let program: &mut BtfTracePoint = program(ebpf, name)?;
-                program.detach(link).map_err(attach_error(name, tracepoint))
-            })
-        }
+        Links::Wait(links) => detach_typed(ebpf, WAIT_PROGRAMS, links),
         Links::Elsewhere => Ok(()),
     }
+}
+
+/// Programs whose arguments have the kernel's own types, each with its tracepoint.
+type Typed = [(&'static str, &'static str); 2];
+
+fn load_typed(ebpf: &mut Ebpf, programs: Typed) -> Result<(), KernelError> {
+    let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
+    programs.into_iter().try_for_each(|(name, tracepoint)| {
+        loaded(ebpf, name, |program: &mut BtfTracePoint| program.load(tracepoint, &types)).map(drop)
+    })
+}
+
+fn attach_typed(ebpf: &mut Ebpf, programs: Typed) -> Result<[BtfTracePointLinkId; 2], KernelError> {
+    let mut attach = |(name, tracepoint)| {
+        let program: &mut BtfTracePoint = program(ebpf, name)?;
+        program.attach().map_err(attach_error(name, tracepoint))
+    };
+    let [first, second] = programs;
+    Ok([attach(first)?, attach(second)?])
+}
+
+fn detach_typed(
+    ebpf: &mut Ebpf,
+    programs: Typed,
+    links: [BtfTracePointLinkId; 2],
+) -> Result<(), KernelError> {
+    links.into_iter().zip(programs).try_for_each(|(link, (name, tracepoint))| {
+        let program: &mut BtfTracePoint = program(ebpf, name)?;
+        program.detach(link).map_err(attach_error(name, tracepoint))
+    })
 }
 
 pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>

@@ -16,15 +16,18 @@ const MAX_RING_BYTES: u32 = 64 << 20;
 const ALLOC_RING_FACTOR: u32 = 4;
 
 /// The slot of programs that cannot be preempted, and one for those of time off the CPU: they cannot either, but a timer of
-/// the CPU clock may interrupt them.
+/// the CPU clock may interrupt them. Another where an interrupt that wakes a thread is told of.
 const SWITCH_SLOTS: u32 = 2;
+const WAKER_SLOTS: u32 = 3;
 
 /// Loads maps and programs, with room for what is to be sampled: memory is taken when maps are made.
 pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelError> {
     let has_probes = sources.iter().any(|source| matches!(source, Source::Alloc { .. }));
     let has_switches = sources.iter().any(|source| source.off_cpu().is_some());
+    let has_wakers = sources.iter().any(|source| source.off_cpu().is_some_and(|it| it.has_wakers));
     let (n_slots, ring_factor) = match (has_probes, has_switches) {
         (true, _) => (limits::N_SLOTS, ALLOC_RING_FACTOR),
+        (false, true) if has_wakers => (WAKER_SLOTS, 1),
         (false, true) => (SWITCH_SLOTS, 1),
         (false, false) => (1, 1),
     };

@@ -5,6 +5,7 @@
 
 mod attach;
 mod btf;
+mod by_thread;
 mod cost;
 mod error;
 mod live;
@@ -14,20 +15,18 @@ mod shared;
 mod sideband;
 mod table_room;
 mod tables;
-mod threads;
 mod tracefs;
 mod tracepoint;
 mod unwind_tables;
 mod uprobe;
 mod uprobe_load;
 mod uprobe_multi;
-mod workers;
 
 use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, Controls, SAMPLE_IDLE},
+    config::{Config, Controls, SAMPLE_IDLE, SAMPLE_WAKERS},
     counter::Counter,
     event_loop::Worker,
     names,
@@ -47,6 +46,8 @@ pub use sideband::{RawProcessRecord, Sideband};
 pub use tracefs::mount_if_missing as mount_tracefs_if_missing;
 pub use uprobe::{Point, ProbeId};
 
+use by_thread::ByThread;
+
 use crate::{process::FileId, table_op::TableOp, unwind::Table};
 
 /// The kernel programs, loaded, with everything that is read from and written to them.
@@ -64,8 +65,8 @@ pub struct Kernel {
     sampling: Vec<attach::Sampling>,
     uprobes: uprobe::Uprobes,
     live: live::LiveTables,
-    threads: threads::Threads,
-    workers: workers::Workers,
+    threads: ByThread<Thread>,
+    workers: ByThread<Worker>,
     /// Statistics of program run time are kept by the kernel while this is open.
     _statistics: Option<cost::Statistics>,
 }
@@ -92,7 +93,8 @@ impl Kernel {
                 // What is measured has a length.
                 min_block_ns: off_cpu.min_block_ns.max(1),
                 task_pid_at: btf::offset_of("task_struct", "pid")?,
-                off_cpu: if off_cpu.has_idle { SAMPLE_IDLE } else { 0 },
+                off_cpu: if off_cpu.has_idle { SAMPLE_IDLE } else { 0 }
+                    | if off_cpu.has_wakers { SAMPLE_WAKERS } else { 0 },
                 ..config
             },
             None => config,
@@ -112,8 +114,8 @@ impl Kernel {
             controls: Controls { is_sampling: 0, interval_bytes: interval_bytes.unwrap_or(0) },
             tables: tables::Tables::take(&mut ebpf, table_limit_bytes)?,
             live: live::LiveTables::take(&mut ebpf)?,
-            threads: threads::Threads::take(&mut ebpf)?,
-            workers: workers::Workers::take(&mut ebpf)?,
+            threads: ByThread::take(&mut ebpf, names::MAP_THREADS)?,
+            workers: ByThread::take(&mut ebpf, names::MAP_WORKERS)?,
             ebpf,
             sideband,
             sources,
@@ -329,7 +331,7 @@ impl Kernel {
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
             }
             Source::OffCpu(_) => {
-                let programs = [names::PROGRAM_SWITCH, names::PROGRAM_SYS_EXIT];
+                let programs = [names::PROGRAM_SWITCH, names::PROGRAM_WOKEN, names::PROGRAM_SYS_EXIT];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
             }
         }

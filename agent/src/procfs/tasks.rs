@@ -19,16 +19,17 @@ pub fn thread_ids(pid: u32) -> io::Result<impl Iterator<Item = u32>> {
 /// The threads of a process and their names. A thread that ends meanwhile is left out.
 pub fn threads(pid: u32) -> io::Result<Vec<(u32, String)>> {
     let tids = numeric_names(&format!("/proc/{pid}/task"))?;
-    Ok(tids
-        .filter_map(|tid| {
-            let mut comm = super::read_small(&format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-            // The kernel ends the name with one newline; another would be the name's own.
-            if comm.last() == Some(&b'\n') {
-                comm.pop();
-            }
-            Some((tid, String::from_utf8_lossy(&comm).into_owned()))
-        })
-        .collect())
+    Ok(tids.filter_map(|tid| Some((tid, thread_name(pid, tid).ok()?))).collect())
+}
+
+/// The name of a thread of a process.
+pub fn thread_name(pid: u32, tid: u32) -> io::Result<String> {
+    let mut comm = super::read_small(&format!("/proc/{pid}/task/{tid}/comm"))?;
+    // The kernel ends the name with one newline; another would be the name's own.
+    if comm.last() == Some(&b'\n') {
+        comm.pop();
+    }
+    Ok(String::from_utf8_lossy(&comm).into_owned())
 }
 
 fn numeric_names(folder: &str) -> io::Result<impl Iterator<Item = u32> + use<>> {

@@ -9,8 +9,9 @@ mod table_writes;
 mod window;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -61,6 +62,8 @@ pub(super) struct Session {
     living: Living,
     /// Where the time of threads went that no sample tells of, if it is measured.
     threads: Option<ThreadTimes>,
+    /// Names of threads that ended waits, by process and thread.
+    waker_names: HashMap<(u32, u32), Arc<str>>,
     /// Samples of iterations of event loops under way, if those are looked at.
     stalls: Option<Stalls>,
     /// The workers at the end.
@@ -126,6 +129,7 @@ impl Session {
             max_images: usize::MAX,
             cut_ns: 0,
             n_growth_samples: 0,
+            waker_names: HashMap::new(),
         };
 
         let flags = match targets {

@@ -13,6 +13,8 @@ pub const SCOPE_CHILDREN: u32 = 1 << 3;
 
 /// Bit of [`Config::off_cpu`]: idle waits are sampled, too.
 pub const SAMPLE_IDLE: u32 = 1 << 0;
+/// Another: who ends a wait is told, too.
+pub const SAMPLE_WAKERS: u32 = 1 << 1;
 
 /// The read-only global `CONFIG`.
 #[repr(C)]
@@ -32,7 +34,7 @@ pub struct Config {
     pub min_block_ns: u64,
     /// Where `pid` stands in the kernel's `task_struct`.
     pub task_pid_at: u32,
-    /// [`SAMPLE_IDLE`].
+    /// [`SAMPLE_IDLE`], [`SAMPLE_WAKERS`].
     pub off_cpu: u32,
     /// An iteration of an event loop that takes as long is told of; 0 where event loops are not looked at.
     pub stall_ns: u64,

@@ -39,6 +39,9 @@ impl Event {
     pub const ENDED_RUNNABLE: Self = Self(14);
     /// An iteration of an event loop took long. Weight: nanoseconds; `context` is when it began, and it has no stack.
     pub const STALLED: Self = Self(15);
+    /// A thread that waits is woken. The kernel stack and `context`, its process and thread ID, are of whoever wakes it.
+    /// Weight: 0.
+    pub const WOKEN: Self = Self(16);
 
     /// Whether it is a change of resident memory. `context` is the mean distance of two samples, in bytes, at that moment.
     #[must_use]

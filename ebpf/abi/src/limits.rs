@@ -62,7 +62,7 @@ pub const MAX_LIVE: u32 = 65_536;
 /// sampled call.
 pub const MAX_PENDING: u32 = 4096;
 
-/// Threads whose time off the CPU is measured at once (120 bytes each, allocated at the start where it is). A host has
+/// Threads whose time off the CPU is measured at once (136 bytes each, allocated at the start where it is). A host has
 /// some thousands.
 pub const MAX_THREADS: u32 = 65_536;
 

@@ -17,6 +17,8 @@ pub const PROGRAM_EXEC: &str = "brazier_exec";
 
 /// `tp_btf sched_switch`: a thread leaves its CPU, and another comes.
 pub const PROGRAM_SWITCH: &str = "brazier_switch";
+/// `tp_btf sched_waking`: a thread that waits is told that it need not any longer.
+pub const PROGRAM_WOKEN: &str = "brazier_woken";
 /// `raw_tracepoint sys_exit`: a thread that was blocked long returns to user mode.
 pub const PROGRAM_SYS_EXIT: &str = "brazier_sys_exit";
 

@@ -27,6 +27,10 @@ pub struct Thread {
     /// How long the stretch lasted that is over and that no sample tells of yet, because the user stack can only be
     /// walked once the thread runs; 0 if there is none.
     pub over_ns: u64,
+    /// How long it waited for a CPU at the end of that stretch, if no sample tells of that yet; 0 otherwise.
+    pub over_runnable_ns: u64,
+    /// When it was woken last. In the stretch that it is in, it can run since then.
+    pub woken_ns: u64,
     /// Kernel stack of that stretch.
     pub kernel_stack: u64,
     /// Sums over all stretches that are over and that no sample tells of, by kind.
@@ -49,6 +53,8 @@ impl Thread {
             since_ns,
             user_stack: 0,
             over_ns: 0,
+            over_runnable_ns: 0,
+            woken_ns: 0,
             kernel_stack: 0,
             sums_ns: [0; N_KINDS],
             tgid,
@@ -57,10 +63,47 @@ impl Thread {
             flags: 0,
         }
     }
+
+    /// How much of a stretch until `until_ns` it waited for something, and how much then for a CPU.
+    #[inline(always)]
+    #[must_use]
+    pub const fn parts_ns(&self, kind: usize, until_ns: u64) -> (u64, u64) {
+        let all_ns = until_ns.saturating_sub(self.since_ns);
+        let waited_ns = self.woken_ns.saturating_sub(self.since_ns);
+        if (kind == BLOCKED || kind == IDLE) && waited_ns != 0 && waited_ns < all_ns {
+            (waited_ns, all_ns - waited_ns)
+        } else {
+            (all_ns, 0)
+        }
+    }
+
+    /// Whether there is something that no sample tells of, and that one is to tell of.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_untold(&self) -> bool {
+        self.over_ns | self.over_runnable_ns != 0
+    }
 }
 
-const _: () = assert!(size_of::<Thread>() == 80);
+const _: () = assert!(size_of::<Thread>() == 96);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Thread {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_when_the_thread_is_woken_and_the_rest_is_for_a_cpu() {
+        let thread = Thread { woken_ns: 130, ..Thread::unseen(1, 100) };
+        assert_eq!(thread.parts_ns(BLOCKED, 150), (30, 20));
+        assert_eq!(thread.parts_ns(IDLE, 150), (30, 20));
+        assert_eq!(thread.parts_ns(RUNNABLE, 150), (50, 0), "preempted");
+        let of_an_earlier_wait = Thread { woken_ns: 90, ..thread };
+        assert_eq!(of_an_earlier_wait.parts_ns(BLOCKED, 150), (50, 0));
+        let after_the_end = Thread { woken_ns: 160, ..thread };
+        assert_eq!(after_the_end.parts_ns(BLOCKED, 150), (50, 0));
+    }
+}

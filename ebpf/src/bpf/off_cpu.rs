@@ -1,17 +1,19 @@
-//! Time off the CPU: `sched_switch` and `sys_exit`.
+//! Time off the CPU: `sched_switch`, `sched_waking` and `sys_exit`.
 //!
 //! How long a thread was away is known when it comes back, but then the memory of another process is still in place, and
 //! its user stack cannot be read. What it was in then is a system call, mostly: its stack stays as it is until the call
 //! returns or the thread leaves again, whichever is first, and is walked there, and only if the time was long. A thread
 //! that left from elsewhere (a page fault, or preempted in user mode) may change its stack once it runs: it is walked as
 //! it leaves, which is rare.
+//!
+//! From when it is woken on, a thread waits for a CPU and nothing else.
 
 use abi::{
-    config::SAMPLE_IDLE,
+    config::{SAMPLE_IDLE, SAMPLE_WAKERS},
     counter::Counter,
     event::Event,
-    off_cpu::{IDLE, N_KINDS, ON_CPU, RUNNABLE, THREAD_WALKED, Thread, UNSEEN},
-    sample::NO_STACK,
+    off_cpu::{BLOCKED, IDLE, N_KINDS, ON_CPU, RUNNABLE, THREAD_WALKED, Thread, UNSEEN},
+    sample::{NO_STACK, UNREPEATED_STACK},
 };
 use aya_ebpf::{
     bindings::{pt_regs, task_struct},
@@ -41,6 +43,8 @@ const TASK_DEAD: u32 = 0x80;
 const PREEMPT: usize = 0;
 const NEXT: usize = 2;
 const PREV_STATE: usize = 3;
+/// Argument of `sched_waking`.
+const WOKEN: usize = 0;
 
 /// A thread leaves this CPU and another comes. No interrupt comes meanwhile.
 #[inline(always)]
@@ -75,7 +79,7 @@ fn left(is_preempted: bool, state: u32, now_ns: u64) {
     };
     // SAFETY: a map value, checked above; only the thread itself and the CPU that it comes to write it.
     let thread = unsafe { &mut *thread };
-    if thread.over_ns != 0 {
+    if thread.is_untold() {
         set_untold(0);
         tell(&current, thread);
     }
@@ -127,28 +131,83 @@ fn ended(current: &Current, thread: &Thread, now_ns: u64) {
     let _ = THREADS.remove(&current.tid);
 }
 
+/// A thread need not wait any longer: this comes from whoever wakes it, on any CPU.
+#[inline(always)]
+pub(crate) fn woken(ctx: &BtfTracePointContext) {
+    if !is_sampling() {
+        return;
+    }
+    let tid = tid_of(ctx.arg::<u64>(WOKEN) as *mut task_struct);
+    let Some(thread) = THREADS.get_ptr_mut(&tid) else { return };
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: a map value, checked above; nobody else writes this field, and it is one word.
+    unsafe { (&raw mut (*thread).woken_ns).write_volatile(now_ns) };
+    if off_cpu_flags() & SAMPLE_WAKERS != 0 {
+        // SAFETY: as before; what another CPU writes meanwhile is at worst a wait that is not told of.
+        let (tgid, kind, since_ns) = unsafe { ((*thread).tgid, (*thread).kind as usize, (*thread).since_ns) };
+        let is_told = kind == BLOCKED || kind == IDLE && off_cpu_flags() & SAMPLE_IDLE != 0;
+        if is_told && now_ns.saturating_sub(since_ns) >= min_block_ns() {
+            tell_waker(tgid, tid, now_ns);
+        }
+    }
+}
+
+/// Tells who ends the wait of a thread, before the thread can run and its wait is told of. A wait without this is shown
+/// without it. Not inlined, as [`insert`].
+#[inline(never)]
+fn tell_waker(tgid: u32, tid: u32, now_ns: u64) -> u64 {
+    // SAFETY: a helper without arguments.
+    let kernel_stack = kernel_stack_of(unsafe { bpf_get_current_task_btf() }.cast());
+    if kernel_stack == submit::NO_ROOM {
+        return 0;
+    }
+    let what = What {
+        event: Event::WOKEN,
+        time_ns: now_ns,
+        user_stack: NO_STACK,
+        kernel_stack,
+        weight: 0,
+        context: bpf_get_current_pid_tgid(),
+    };
+    submit::write(&Current { tgid, tid, image_since_ns: 0, flags: 0 }, &what).into()
+}
+
+#[inline(always)]
+fn tid_of(task: *mut task_struct) -> u32 {
+    // SAFETY: inside the structure, as the kernel's own description says; the verifier knows its type.
+    unsafe { task.byte_add(task_pid_at() as usize).cast::<u32>().read_volatile() }
+}
+
 #[inline(always)]
 fn came(next: *mut task_struct, now_ns: u64) {
-    // SAFETY: inside the structure, as the kernel's own description says; the verifier knows its type.
-    let tid = unsafe { next.byte_add(task_pid_at() as usize).cast::<u32>().read_volatile() };
+    let tid = tid_of(next);
     if tid == 0 {
         return;
     }
     let Some(thread) = THREADS.get_ptr_mut(&tid) else { return };
     // SAFETY: as in `left`.
     let thread = unsafe { &mut *thread };
-    let n_ns = now_ns.saturating_sub(thread.since_ns);
     let kind = if thread.kind as usize == UNSEEN { unseen_kind(next) } else { thread.kind as usize };
+    let (mut n_ns, mut runnable_ns) = thread.parts_ns(kind, now_ns);
     thread.since_ns = now_ns;
     thread.kind = ON_CPU as u32;
     // Whoever waits for work inside an iteration of its event loop keeps the loop waiting.
     let is_hidden = kind == IDLE && off_cpu_flags() & SAMPLE_IDLE == 0 && event_loop::iteration_of(tid) == 0;
     if n_ns < min_block_ns() || is_hidden || kind == ON_CPU {
         thread.sums_ns[kind & (N_KINDS - 1)] += n_ns;
+        n_ns = 0;
+    }
+    if runnable_ns < min_block_ns() {
+        thread.sums_ns[RUNNABLE] += runnable_ns;
+        runnable_ns = 0;
+    }
+    if n_ns | runnable_ns == 0 {
         return;
     }
     thread.kernel_stack = kernel_stack_of(next);
     thread.over_ns = n_ns;
+    thread.over_runnable_ns = runnable_ns;
     thread.over_kind = kind as u32;
     if thread.flags & THREAD_WALKED != 0 {
         let whose = Current { tgid: thread.tgid, tid, image_since_ns: 0, flags: 0 };
@@ -192,7 +251,7 @@ pub(crate) fn returned() {
     let Some(thread) = THREADS.get_ptr_mut(&tid) else { return };
     // SAFETY: as in `left`.
     let thread = unsafe { &mut *thread };
-    if thread.over_ns != 0 {
+    if thread.is_untold() {
         tell(&current, thread);
     }
 }
@@ -220,13 +279,29 @@ fn tell_with(whose: &Current, thread: &mut Thread, user_stack: u64) {
         RUNNABLE => Event::RUNNABLE,
         _ => Event::BLOCKED,
     };
-    count(Counter::Taken);
-    let (weight, kernel_stack) = (thread.over_ns, thread.kernel_stack);
-    thread.over_ns = 0;
-    // SAFETY: a helper without arguments.
-    let time_ns = unsafe { bpf_ktime_get_ns() };
-    let context = event_loop::iteration_of(whose.tid);
-    submit::sample_with(whose, &What { event, time_ns, user_stack, kernel_stack, weight, context });
+    let (over_ns, runnable_ns) = (thread.over_ns, thread.over_runnable_ns);
+    (thread.over_ns, thread.over_runnable_ns) = (0, 0);
+    let kernel_stack = thread.kernel_stack;
+    part(whose, event, over_ns, user_stack, kernel_stack);
+    // The agent forgets such a stack with its first sample.
+    if over_ns != 0 && (user_stack | kernel_stack) & UNREPEATED_STACK != 0 {
+        thread.sums_ns[RUNNABLE] += runnable_ns;
+    } else {
+        part(whose, Event::RUNNABLE, runnable_ns, user_stack, kernel_stack);
+    }
+}
+
+/// Tells of a part of a stretch, if there is one. One piece of code for both parts.
+#[inline(never)]
+fn part(whose: &Current, event: Event, weight: u64, user_stack: u64, kernel_stack: u64) -> u64 {
+    if weight != 0 {
+        count(Counter::Taken);
+        // SAFETY: a helper without arguments.
+        let time_ns = unsafe { bpf_ktime_get_ns() };
+        let context = event_loop::iteration_of(whose.tid);
+        submit::sample_with(whose, &What { event, time_ns, user_stack, kernel_stack, weight, context });
+    }
+    0
 }
 
 /// The user stack of the current thread. One piece of code for all who want it.
@@ -245,7 +320,7 @@ fn walk(tgid: u32, image_since_ns: u64, may_capture: u64) -> u64 {
     id
 }
 
-/// The kernel stack of a task that does not run yet.
+/// The kernel stack of a task: of one that does not run yet, or of the current one.
 #[inline(always)]
 fn kernel_stack_of(next: *mut task_struct) -> u64 {
     let slot = claim();

@@ -85,7 +85,7 @@ pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     render(&installed, &rows, plan, window)
 }
 
-fn find(built: &[PathBuf], name: &str) -> Result<PathBuf> {
+pub(super) fn find(built: &[PathBuf], name: &str) -> Result<PathBuf> {
     built.iter().find(|path| path.ends_with(name)).cloned().with_context(|| format!("no program `{name}`"))
 }
 

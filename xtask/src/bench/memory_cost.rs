@@ -1,9 +1,6 @@
 //! What `agent memory` costs, trend and stacks together, while nginx is as busy as wrk can make it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -19,10 +16,6 @@ use crate::shell::Workspace;
 
 /// What is recorded is due by bytes.
 const NO_FREQUENCY: u32 = 0;
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(20);
-/// Its tables are written in this time.
-const SETTLE: Duration = Duration::from_secs(1);
 
 pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     let agent = AGENT_MEMORY.find(workspace, plan)?;
@@ -44,15 +37,8 @@ pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
 fn watch(agent: &Installed, nginx: &Nginx, plan: &Plan, n_cpus: usize) -> Result<Watched> {
     let sampled = Sampled { pid: nginx.pid(), frequency_hz: NO_FREQUENCY };
     let mut session = Session::start(agent, sampled, None)?;
-    let start = Instant::now();
     // No tick says that it has begun: memory that does not grow has no samples.
-    while session.held()?.programs.is_empty() {
-        if start.elapsed() > START_TIMEOUT {
-            bail!("no kernel program after {} s", START_TIMEOUT.as_secs());
-        }
-        thread::sleep(POLL);
-    }
-    thread::sleep(SETTLE);
+    session.wait_until_loaded()?;
     let watched = pairs::under_load(&mut session, nginx, plan, n_cpus)?;
     let report: serde_json::Value =
         serde_json::from_str(&session.finish()?.stdout).context("`agent memory` printed no report")?;

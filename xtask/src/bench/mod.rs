@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measurements side by side, written into the tables of docs/benchmarks.md and docs/memory.md.
+//! `cargo xtask bench`: measurements side by side, written into the tables of the pages in docs.
 //!
 //! Each measurement is one row of [`MEASUREMENTS`] and renders the table between its own markers.
 
@@ -28,6 +28,7 @@ mod session;
 mod stacks;
 mod target_load;
 mod usage;
+mod waits_cost;
 mod whole_host;
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -38,6 +39,7 @@ use crate::shell::{Workspace, is_root};
 
 const PAGE: &str = "docs/benchmarks.md";
 const MEMORY_PAGE: &str = "docs/memory.md";
+const OFF_CPU_PAGE: &str = "docs/off-cpu.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -80,7 +82,7 @@ struct Measurement {
 /// Takes so long that it is measured only if it is asked for.
 const LONG: &str = "daemon-memory";
 
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 13] = [
     Measurement { name: "kernel-cost", page: PAGE, table: kernel_cost::table },
     Measurement { name: "recording-nginx", page: PAGE, table: recording::table },
     Measurement { name: "programs", page: PAGE, table: loading::table },
@@ -90,6 +92,8 @@ const MEASUREMENTS: [Measurement; 11] = [
     Measurement { name: "whole-host", page: PAGE, table: whole_host::table },
     Measurement { name: "memory-cost", page: MEMORY_PAGE, table: memory_cost::table },
     Measurement { name: "memory-tools", page: PAGE, table: memory_tools::table },
+    Measurement { name: "switch-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_switch },
+    Measurement { name: "event-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_server },
     Measurement { name: "daemon", page: PAGE, table: daemon::table },
     Measurement { name: LONG, page: PAGE, table: daemon::long_table },
 ];

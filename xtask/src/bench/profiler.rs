@@ -124,6 +124,37 @@ pub(super) static AGENT_MEMORY: Profiler = Profiler {
     ..AGENT
 };
 
+/// Ours, where threads wait: those waits alone that are long.
+pub(super) static AGENT_OFF_CPU: Profiler = Profiler {
+    name: "agent record --event off-cpu",
+    command: |program, sampled| of_event(program, sampled, &["off-cpu"]),
+    find: |_, plan| Ok(plan.agent.clone()),
+    ..AGENT
+};
+
+/// Each wait.
+pub(super) static AGENT_EACH_WAIT: Profiler = Profiler {
+    name: "agent record --event off-cpu --min-block 1us",
+    command: |program, sampled| of_event(program, sampled, &["off-cpu", "--min-block", "1us"]),
+    find: |_, plan| Ok(plan.agent.clone()),
+    ..AGENT
+};
+
+/// Ours, what holds event loops up.
+pub(super) static AGENT_LOOP: Profiler = Profiler {
+    name: "agent record --event loop",
+    command: |program, sampled| of_event(program, sampled, &["loop"]),
+    find: |_, plan| Ok(plan.agent.clone()),
+    ..AGENT
+};
+
+/// At the usual frequency, if ticks are taken at all.
+fn of_event(program: &Path, sampled: Sampled, event: &[&str]) -> Command {
+    let mut command = record(program, sampled.frequency_hz);
+    command.args(["--pid", &sampled.pid.to_string(), "--event"]).args(event);
+    command
+}
+
 fn record(program: &Path, frequency_hz: u32) -> Command {
     let mut command = Command::new(program);
     command

@@ -26,6 +26,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(60);
 const POST_TIMEOUT: Duration = Duration::from_secs(180);
 /// Between the first byte of its file and its first sample.
 const FILE_SETTLE: Duration = Duration::from_millis(300);
+/// Between the first program and the last table.
+const LOADED_SETTLE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Ends when dropped.
@@ -69,6 +71,23 @@ impl<'a> Session<'a> {
             }
             thread::sleep(POLL);
         }
+        Ok(())
+    }
+
+    /// Waits until its programs are in the kernel, where no tick says that it has begun.
+    pub(super) fn wait_until_loaded(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while self.held()?.programs.is_empty() {
+            if start.elapsed() > START_TIMEOUT {
+                bail!(
+                    "{} has no program in the kernel after {} s",
+                    self.installed.profiler.name,
+                    START_TIMEOUT.as_secs()
+                );
+            }
+            thread::sleep(POLL);
+        }
+        thread::sleep(LOADED_SETTLE);
         Ok(())
     }
 

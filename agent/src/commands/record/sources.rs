@@ -21,7 +21,13 @@ pub(super) fn sources(
 ) -> Result<(Vec<Source>, Source)> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let has = |event| args.off_cpu.wall || args.events.contains(&event);
-    if args.off_cpu.wall || args.events.contains(&Event::OffCpu) {
+    let is_off_cpu = args.off_cpu.wall || args.events.contains(&Event::OffCpu);
+    if args.off_cpu.wakers && !is_off_cpu {
+        bail!(
+            "--wakers goes with --event off-cpu or --wall: who ends a wait is told only where waits are recorded"
+        );
+    }
+    if is_off_cpu {
         if args.events.iter().any(|event| !matches!(event, Event::Cpu | Event::OffCpu)) {
             bail!("--event off-cpu goes with --event cpu, and with no other");
         }
@@ -29,6 +35,7 @@ pub(super) fn sources(
         let source = Source::OffCpu(OffCpu {
             min_block_ns: nanos(args.off_cpu.min_block),
             has_idle: args.off_cpu.idle || args.off_cpu.wall,
+            has_wakers: args.off_cpu.wakers,
             cpu_frequency_hz,
             is_wall: args.off_cpu.wall,
         });
@@ -44,6 +51,7 @@ pub(super) fn sources(
         let off_cpu = Source::OffCpu(OffCpu {
             min_block_ns: nanos(args.off_cpu.min_block),
             has_idle: false,
+            has_wakers: false,
             cpu_frequency_hz: 0,
             is_wall: false,
         });
@@ -83,12 +91,19 @@ mod tests {
 
     #[test]
     fn cpu_time_and_time_off_the_cpu_are_one_profile() -> anyhow::Result<()> {
-        let off_cpu =
-            OffCpu { min_block_ns: 1_000_000, has_idle: false, cpu_frequency_hz: 0, is_wall: false };
+        let off_cpu = OffCpu {
+            min_block_ns: 1_000_000,
+            has_idle: false,
+            has_wakers: false,
+            cpu_frequency_hz: 0,
+            is_wall: false,
+        };
         let cpu = Source::Cpu { frequency_hz: 99 };
         assert_eq!(of(&[])?, (vec![cpu], cpu));
         let alone = Source::OffCpu(off_cpu);
         assert_eq!(of(&["-e", "off-cpu"])?, (vec![alone], alone));
+        let with_wakers = Source::OffCpu(OffCpu { has_wakers: true, ..off_cpu });
+        assert_eq!(of(&["-e", "off-cpu", "--wakers"])?, (vec![with_wakers], with_wakers));
         let beside = Source::OffCpu(OffCpu { cpu_frequency_hz: 99, ..off_cpu });
         assert_eq!(of(&["-e", "cpu", "-e", "off-cpu"])?, (vec![cpu, beside], beside));
         let wall = Source::OffCpu(OffCpu { has_idle: true, cpu_frequency_hz: 99, is_wall: true, ..off_cpu });
@@ -104,5 +119,6 @@ mod tests {
             assert!(found.is_err(), "{options:?}: {found:?}");
         }
         assert!(of(&["--wall", "-e", "cpu"]).is_err());
+        assert!(of(&["--wakers"]).is_err());
     }
 }

@@ -11,6 +11,9 @@ use crate::{
 
 impl Session {
     pub(super) fn count(&mut self, sample: &Sample) {
+        if sample.event == Event::WOKEN {
+            return self.woken(sample);
+        }
         let pid = sample.tgid;
         // The event that would have told of this process was lost, or it moved into the control group.
         if self.world.processes.present_image(pid).is_none() {

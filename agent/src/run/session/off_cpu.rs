@@ -1,5 +1,7 @@
 //! Where the time of threads goes that no sample tells of: who is followed from the start, and who is there at the end.
 
+use std::sync::Arc;
+
 use abi::{
     off_cpu::{Thread, UNSEEN},
     sample::Sample,
@@ -22,6 +24,9 @@ const UNKNOWN: Doing =
 /// `arch/x86/entry/syscalls/syscall_64.tbl`.
 const EPOLL_WAIT: u64 = 232;
 
+/// Who wakes others is mostly the same few.
+const MAX_WAKER_NAMES: usize = 4096;
+
 impl Session {
     /// Has the kernel side follow the threads that are there. Of those that begin from now on, it knows.
     pub(super) fn follow_threads(&mut self) {
@@ -41,6 +46,21 @@ impl Session {
         if let Some(threads) = &mut self.threads {
             threads.ended(sample.event, image, sample.tid, sample.weight);
         }
+    }
+
+    /// Takes in who ends a wait.
+    pub(super) fn woken(&mut self, sample: &Sample) {
+        if self.waker_names.len() >= MAX_WAKER_NAMES {
+            self.waker_names.clear();
+        }
+        let (pid, tid) = ((sample.context >> 32) as u32, sample.context as u32);
+        let name = self.waker_names.entry((pid, tid)).or_insert_with(|| match tasks::thread_name(pid, tid) {
+            // A CPU without work: a device or a timer.
+            _ if tid == 0 => "an interrupt".into(),
+            Ok(name) => name.into(),
+            Err(_) => "a thread that has ended".into(),
+        });
+        self.aggregate.add_waker(sample, Arc::clone(name));
     }
 
     /// Takes in the threads that are there at the end.
