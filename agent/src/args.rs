@@ -72,6 +72,7 @@ Examples:
   agent record --comm haproxy -e faults -o rss.svg  who made resident memory grow, in bytes
   agent record --comm envoy -e alloc -o alloc.svg   who allocates, in bytes
   agent record --comm nginx -e off-cpu -o off.svg   where its workers are blocked, in wall-clock time
+  agent record --comm nginx -e off-cpu --wakers -o who.svg   and who ended each wait
   agent record --comm nginx --wall -o wall.svg      all the time of each thread, on the CPU and off it
   agent record --comm node -e loop -o stalls.svg    what holds its event loop up, and how busy it is
   agent record --comm envoy -e alloc --value inuse_space -d 1m -o live.svg   who holds what was not freed

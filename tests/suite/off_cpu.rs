@@ -119,7 +119,7 @@ fn on_top_of_a_wait_stands_who_ended_it_and_how() -> Result<()> {
         let is_over = |stack: &tests::folded::Stack| {
             let title = stack.frames.iter().position(|it| it == title);
             let after = title.and_then(|at| stack.frames.get(at + 1..)).unwrap_or_default();
-            after.iter().any(|it| it.contains(how))
+            after.first().is_some_and(|it| it.contains("wake")) && after.iter().any(|it| it.contains(how))
         };
         let waits = |stack: &tests::folded::Stack| {
             stack.has(function) && stack.frames.last().is_none_or(|it| it != "[waiting for a CPU]")

@@ -7,6 +7,8 @@ use crate::aggregate::{Aggregate, Key};
 
 /// The kernel's entries from interrupts (`arch/x86/include/asm/idtentry.h`): whoever had the CPU then did not wake anybody.
 const INTERRUPTS: [&str; 2] = ["asm_sysvec_", "asm_common_interrupt"];
+/// How the kernel calls a program at a tracepoint (`include/trace/bpf_probe.h`, `DEFINE_TRACE` in `include/linux/tracepoint.h`).
+const TRACING: [&str; 3] = ["bpf_trace_run", "__bpf_trace_", "__traceiter_"];
 
 /// Adds who ended the wait, and how: their kernel stack, leaf first, as it goes on from where the wait was ended.
 pub(super) fn push(
@@ -23,7 +25,9 @@ pub(super) fn push(
     let stack = waker.kernel.and_then(|index| aggregate.kernel_stacks().get(index as usize));
     let mut stack: Vec<FrameHandle> =
         stack.into_iter().flat_map(|it| frames.kernel_leaf_to_root(it)).collect();
-    let entry = stack.iter().position(|frame| is_interrupt(profile, *frame));
+    let tracing = stack.iter().rposition(|frame| is_named(profile, *frame, &TRACING));
+    stack.drain(..tracing.map_or(0, |last| last + 1));
+    let entry = stack.iter().position(|frame| is_named(profile, *frame, &INTERRUPTS));
     // What was interrupted has nothing to do with it.
     stack.truncate(entry.map_or(usize::MAX, |entry| entry + 1));
     let title = match entry {
@@ -34,7 +38,7 @@ pub(super) fn push(
     path.extend(stack);
 }
 
-fn is_interrupt(profile: &Profile, frame: FrameHandle) -> bool {
+fn is_named(profile: &Profile, frame: FrameHandle, beginnings: &[&str]) -> bool {
     let function = profile.frame_at(frame).and_then(|frame| frame.function);
-    function.is_some_and(|name| INTERRUPTS.iter().any(|entry| profile.text(name).starts_with(entry)))
+    function.is_some_and(|name| beginnings.iter().any(|it| profile.text(name).starts_with(it)))
 }
