@@ -88,6 +88,20 @@ A file with everything that can be set (all is optional):
   token_file = \"/etc/brazier/edge.tokens\"
   [tenant.edge.limits]
   series = 10000
+  [alerts]                                     # docs/watch.md has all rules
+  every_seconds = 60
+  timeout_seconds = 20
+  built_in = true
+  #page_url = \"https://profiles.example\"
+  #[alerts.webhook]
+  #url = \"http://127.0.0.1:9095/alerts\"
+  #token_file = \"/etc/brazier/webhook.token\"
+  [[watch]]
+  name = \"regex-time\"
+  kind = \"share\"
+  match = '{service=\"edge\"}'
+  function_regex = \"pcre2_.*\"
+  over_percent = 10
 
 Exit status: 0 after SIGTERM or SIGINT; 1 for an error; 2 for wrong usage.
 ";
@@ -168,6 +182,7 @@ mod tests {
         let defaults = Config::default();
         assert_eq!((config.listen, config.log), (defaults.listen, defaults.log));
         assert_eq!((config.limits, config.upkeep), (defaults.limits, defaults.upkeep));
-        assert_eq!(config.query, defaults.query);
+        assert_eq!((config.query, &config.alerts), (defaults.query, &defaults.alerts));
+        crate::watch::rules(&config.alerts, &config.watch).unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -16,13 +16,14 @@ use crate::{
     receive::{TenantSettings, tenant_name},
     store::upkeep::Retention,
     wal::LogLimits,
+    watch::{AlertSettings, WatchSection},
 };
 
 /// A token that is shorter can be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
 
 /// All of it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the log is, and the store unless it is elsewhere.
@@ -43,6 +44,10 @@ pub struct Config {
     pub limits: Limits,
     /// By name.
     pub tenant: BTreeMap<String, TenantSection>,
+    /// How rules are looked at, and who is told.
+    pub alerts: AlertSettings,
+    /// Rules.
+    pub watch: Vec<WatchSection>,
 }
 
 /// Addresses.
@@ -148,6 +153,8 @@ impl Default for Config {
             query: QuerySettings::default(),
             limits: Limits::default(),
             tenant: BTreeMap::new(),
+            alerts: AlertSettings::default(),
+            watch: Vec::new(),
         }
     }
 }

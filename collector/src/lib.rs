@@ -1,7 +1,7 @@
 //! Every host's profiles in one place: the collector's rooms, in the order in which a request goes through them.
 //!
 //! `receive` (a request -> validated batches) -> `wal` (on disk, then acknowledged) -> `store` (a segment -> Parquet files); `api` (a
-//! question -> what the crate `query` says); `serve` wires them, and nothing else does. `model` is the form that batches have; it
+//! question -> what the crate `query` says); `watch` asks by itself (rules -> alerts -> a webhook); `serve` wires them, and nothing else does. `model` is the form that batches have; it
 //! does no I/O and reads no clock. `page` has the files that a browser is sent.
 
 pub mod api;
@@ -18,3 +18,4 @@ pub mod refusal;
 pub mod serve;
 pub mod store;
 pub mod wal;
+pub mod watch;

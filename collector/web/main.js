@@ -7,7 +7,7 @@ import { summed } from "./pure/scale.js";
 import { change, fromSearch, pinned, toSearch, unitOf } from "./pure/state.js";
 import { resolveRange } from "./pure/time.js";
 import { AnswerError, fromAnswer } from "./pure/tree.js";
-import { askAccess, help, showLink } from "./view/dialogs.js";
+import { askAccess, help, showAlerts, showLink } from "./view/dialogs.js";
 import { $, debounced, el, placed, pressed, theme } from "./view/dom.js";
 import { MemoryView } from "./view/memory.js";
 import { Pickers } from "./view/pickers.js";
@@ -15,6 +15,7 @@ import { ProfileView } from "./view/profile.js";
 import { Timeline } from "./view/timeline.js";
 
 const LIVE_MS = 10_000;
+const ALERTS_MS = 60_000;
 /** How far back the newest data are looked for, when there are none. */
 const SEARCH_BACK_MS = 30 * 86_400_000;
 const HOUR_MS = 3_600_000;
@@ -284,6 +285,7 @@ function listen() {
     for (const button of $(group).children) button.addEventListener("click", () => go({ [key]: button.dataset[key] }));
   }
   $("colour").addEventListener("change", (event) => go({ colour: event.target.value }));
+  placed($("alerts-popover"), $("alerts"));
   listenDownloads();
   document.addEventListener("keydown", shortcut);
 }
@@ -337,7 +339,18 @@ function repaint() {
   if (state.tab === "memory") render();
 }
 
+/** What fires; while that cannot be said, what was said before stays. */
+async function watchAlerts() {
+  try {
+    if (!document.hidden) showAlerts((await get("alerts")).alerts, Date.now());
+  } catch (error) {
+    if (!(error instanceof ApiError)) console.error(error);
+  }
+  setTimeout(watchAlerts, ALERTS_MS);
+}
+
 listen();
 controls();
 load();
+watchAlerts();
 setInterval(() => { if (state.live === "1" && state.until === "now" && !document.hidden) load(); }, LIVE_MS);

@@ -47,6 +47,8 @@ pub struct MetricsQuestion {
     pub selector: Selector,
     /// Of when.
     pub range: TimeRange,
+    /// Series of the answer; as many as the engine shows to people, if nothing is said.
+    pub max_series: Option<usize>,
 }
 
 /// A metric over time.
@@ -133,7 +135,7 @@ impl Engine {
                 let last =
                     |points: &BTreeMap<i64, f64>| points.last_key_value().map_or(0.0, |(_, value)| *value);
                 all.sort_by(|(a, of_a), (b, of_b)| last(of_b).total_cmp(&last(of_a)).then_with(|| a.cmp(b)));
-                let max = scan.limits().max_series;
+                let max = question.max_series.unwrap_or(scan.limits().max_series);
                 let truncated = all.len() > max;
                 let shown = all.into_iter().take(max).map(|([service, host, labels, unit, kind], points)| {
                     let mut labels = labels_of(&labels);

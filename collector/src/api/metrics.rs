@@ -28,6 +28,7 @@ pub(super) async fn metrics(asked: &Asked<'_>) -> Result<Reply, Failure> {
         name: parameters.text("name")?.ok_or_else(missing)?.to_owned(),
         selector: parameters.selector("match")?,
         range: parameters.range(*now_unix_ns)?,
+        max_series: None,
     };
     Reply::json(&engine.metrics(&question).await?)
 }

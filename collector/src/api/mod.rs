@@ -1,6 +1,7 @@
 //! Questions over HTTP: from a request to a question, and from an answer to JSON. What is asked is answered by the crate `query`.
 //! `docs/api.md` has the paths for people, `openapi.json` for programs.
 
+mod alerts;
 mod body;
 mod connect;
 mod metrics;
@@ -10,6 +11,8 @@ mod profiles;
 mod reply;
 mod routes;
 mod sql;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -25,6 +28,7 @@ use crate::{
     },
     receive::{Answer, Tenants},
     refusal::{Reason, Refusal},
+    watch::Board,
 };
 
 const PREFIX: &str = "/api/";
@@ -34,7 +38,8 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// What answers.
 #[derive(Debug)]
 pub struct Api {
-    engine: Engine,
+    engine: Arc<Engine>,
+    board: Arc<Board>,
     /// Whether only this host reaches it.
     is_local: bool,
 }
@@ -42,13 +47,19 @@ pub struct Api {
 impl Api {
     /// Over an engine, at an address that other hosts reach, or do not.
     #[must_use]
-    pub const fn new(engine: Engine, is_local: bool) -> Self {
-        Self { engine, is_local }
+    pub const fn new(engine: Arc<Engine>, board: Arc<Board>, is_local: bool) -> Self {
+        Self { engine, board, is_local }
+    }
+
+    /// What rules have found.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// What answers questions.
     #[must_use]
-    pub const fn engine(&self) -> &Engine {
+    pub fn engine(&self) -> &Engine {
         &self.engine
     }
 }
@@ -63,6 +74,7 @@ pub fn is_of_api(path: &str) -> bool {
 #[derive(Debug)]
 struct Asked<'a> {
     engine: &'a Engine,
+    board: &'a Board,
     tenant: &'a str,
     parameters: Parameters,
     /// What stands in the path where the route has a name.
@@ -111,7 +123,8 @@ where
     }
     let tenant = tenants.of_headers(&head.headers)?;
     let parameters = Parameters::of(head.uri.query().unwrap_or_default(), route)?;
-    let asked = Asked { engine: &api.engine, tenant: tenant.name(), parameters, name, now_unix_ns };
+    let (engine, board) = (api.engine(), api.board());
+    let asked = Asked { engine, board, tenant: tenant.name(), parameters, name, now_unix_ns };
     match route {
         Route::Types => profiles::types(&asked).await,
         Route::Labels => profiles::labels(&asked).await,
@@ -123,6 +136,7 @@ where
         Route::Download => profiles::download(&asked).await,
         Route::MetricNames => metrics::names(&asked).await,
         Route::Metrics => metrics::metrics(&asked).await,
+        Route::Alerts => alerts::alerts(&asked),
         Route::Sql => sql::sql(&asked, &body::json(&head.headers, body).await?).await,
         Route::OpenApi => Ok(Reply::file(OPENAPI.into(), "application/json", None)),
     }

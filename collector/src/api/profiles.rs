@@ -30,7 +30,7 @@ pub(super) async fn labels(asked: &Asked<'_>) -> Result<Reply, Failure> {
 }
 
 pub(super) async fn values(asked: &Asked<'_>) -> Result<Reply, Failure> {
-    let Asked { engine, tenant, parameters, name, now_unix_ns } = asked;
+    let Asked { engine, tenant, parameters, name, now_unix_ns, .. } = asked;
     let (selector, range) = (parameters.selector("match")?, parameters.range(*now_unix_ns)?);
     Reply::json(&engine.values(tenant, name, &selector, range).await?)
 }

@@ -25,6 +25,8 @@ pub enum Route {
     MetricNames,
     /// A metric over time.
     Metrics,
+    /// What rules have found.
+    Alerts,
     /// A statement.
     Sql,
     /// What can be asked, for programs.
@@ -43,6 +45,7 @@ pub const ROUTES: &[Route] = &[
     Route::Download,
     Route::MetricNames,
     Route::Metrics,
+    Route::Alerts,
     Route::Sql,
     Route::OpenApi,
 ];
@@ -93,6 +96,7 @@ impl Route {
             Self::Download => ("/api/v1/download", &["format", "type", "match", "from", "until"]),
             Self::MetricNames => ("/api/v1/metrics/names", &["from", "until"]),
             Self::Metrics => ("/api/v1/metrics", &["name", "match", "from", "until"]),
+            Self::Alerts => ("/api/v1/alerts", &[]),
             Self::Sql => ("/api/v1/sql", &[]),
             Self::OpenApi => ("/api/v1/openapi.json", &[]),
         }

@@ -125,7 +125,11 @@ impl Tenants {
             }
             configured.push(tenant);
         }
-        let open = configured.iter().map(|tenant| (tenant.name.clone(), Arc::clone(tenant))).collect();
+        let mut open: BTreeMap<String, Arc<Tenant>> =
+            configured.iter().map(|tenant| (tenant.name.clone(), Arc::clone(tenant))).collect();
+        // It is there before somebody comes who says nothing.
+        let nobody = || Arc::new(Tenant::new(NOBODY, default_limits));
+        open.entry(NOBODY.to_owned()).or_insert_with(nobody);
         Self { by_token, configured, open: Mutex::new(open), default_limits }
     }
 

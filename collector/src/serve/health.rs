@@ -3,11 +3,14 @@
 use exposition::health::{Health, Reason};
 
 use super::figures::StoreState;
+use crate::watch::Standing;
 
 /// Of what the log may hold.
 const LOG_NEARLY_FULL: f64 = 0.8;
 /// The store has to fail so many times in a row: one failure is the network.
 const N_FAILURES: u64 = 3;
+/// As has the webhook.
+const N_UNSENT: u64 = 3;
 
 /// What it is judged by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct View {
     pub n_files_damaged: u64,
     /// Writes of the log that failed.
     pub n_log_failures: u64,
+    /// How watching stands.
+    pub watch: Standing,
 }
 
 /// Judges.
@@ -73,7 +78,35 @@ pub fn judge(view: &View) -> Health {
             "see to the store; they are below damaged/ there",
         ));
     }
+    reasons.extend(watching(&view.watch));
     reasons.into()
+}
+
+fn watching(watch: &Standing) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if let Some(why) = &watch.failing {
+        reasons.push(Reason::degraded(
+            "watch_failing",
+            format!("{} rules cannot be looked at: {why}", watch.n_failing),
+            "see /api/v1/alerts; make the window of the rule shorter, or select less",
+        ));
+    }
+    if watch.n_unreached > 0 {
+        reasons.push(Reason::degraded(
+            "watch_late",
+            format!("{} rules were not looked at in the last round", watch.n_unreached),
+            "raise alerts.every_seconds, or watch less",
+        ));
+    }
+    if watch.n_unsent >= N_UNSENT {
+        let why = watch.unsent.as_deref().unwrap_or("no reason is known");
+        reasons.push(Reason::degraded(
+            "webhook_failing",
+            format!("the webhook has not been told {} times in a row: {why}", watch.n_unsent),
+            "see to the receiver of alerts.webhook.url; what waits is told when it answers",
+        ));
+    }
+    reasons
 }
 
 #[cfg(test)]
@@ -86,6 +119,13 @@ mod tests {
     fn the_worst_reason_decides() {
         let healthy = View { max_log_bytes: 100, waiting_bytes: 80, ..View::default() };
         let failing = StoreState { failing: 3, last_error: Some("no route".to_owned()) };
+        let unwatched = Standing {
+            n_failing: 1,
+            failing: Some("a of tenant t: too slow".to_owned()),
+            n_unreached: 1,
+            n_unsent: 3,
+            unsent: None,
+        };
         let cases = [
             (healthy.clone(), Status::Healthy, vec![]),
             (View { waiting_bytes: 81, ..healthy.clone() }, Status::Degraded, vec!["log_nearly_full"]),
@@ -93,6 +133,11 @@ mod tests {
                 View { waiting_bytes: 100, store: failing, ..healthy.clone() },
                 Status::Unhealthy,
                 vec!["log_full", "store_failing"],
+            ),
+            (
+                View { watch: unwatched, ..healthy.clone() },
+                Status::Degraded,
+                vec!["watch_failing", "watch_late", "webhook_failing"],
             ),
             (
                 View { n_damaged: 1, n_log_failures: 1, ..healthy },

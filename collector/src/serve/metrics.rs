@@ -16,6 +16,7 @@ pub(super) fn metrics(known: &Known, now_unix_ns: u64) -> Vec<Metric> {
     log(known, &mut table);
     store(known, &mut table);
     asking(known, &mut table);
+    watching(known, &mut table);
     table.metrics.retain(|metric| !metric.points.is_empty());
     table.metrics
 }
@@ -98,7 +99,7 @@ fn log(known: &Known, table: &mut Table) {
         "Batches that are known when they come again.",
         one(&figures.keys),
     );
-    let rows: [(&str, &str, &str, &AtomicU64); 9] = [
+    table.counters([
         ("brazier.log.appended", "{batch}", "Batches written.", &figures.appended),
         ("brazier.log.known", "{batch}", "Batches that were there already.", &figures.known),
         ("brazier.log.written", "By", "Records written.", &figures.bytes),
@@ -118,15 +119,12 @@ fn log(known: &Known, table: &mut Table) {
             &figures.set_aside,
         ),
         ("brazier.log.keys_failed", "{file}", "Files of keys not read or not written.", &figures.keys_failed),
-    ];
-    for (name, unit, description, counter) in rows {
-        table.counter(name, unit, description, one(counter));
-    }
+    ]);
 }
 
 fn store(known: &Known, table: &mut Table) {
     let figures = known.flusher.figures();
-    let rows: [(&str, &str, &str, &AtomicU64); 10] = [
+    table.counters([
         (
             "brazier.store.segments",
             "{segment}",
@@ -162,15 +160,12 @@ fn store(known: &Known, table: &mut Table) {
             "Times that the store could not be kept in order.",
             &figures.upkeep_failed,
         ),
-    ];
-    for (name, unit, description, counter) in rows {
-        table.counter(name, unit, description, one(counter));
-    }
+    ]);
 }
 
 fn asking(known: &Known, table: &mut Table) {
     let figures = known.api.engine().figures();
-    let rows = [
+    table.counters([
         ("brazier.query.answered", "{question}", "Questions that were answered.", &figures.answered),
         ("brazier.query.failed", "{question}", "Questions that were not.", &figures.failed),
         ("brazier.query.time", "ns", "Time that questions took, together.", &figures.taken_ns),
@@ -180,10 +175,58 @@ fn asking(known: &Known, table: &mut Table) {
             "Files found that cannot be read, and left out of answers.",
             &figures.files_left_out,
         ),
+    ]);
+}
+
+fn watching(known: &Known, table: &mut Table) {
+    let board = known.api.board();
+    let figures = board.figures();
+    let n_rules = u64::try_from(board.rules().len()).unwrap_or(u64::MAX);
+    table.gauge("brazier.watch.rules", "{rule}", "Rules that are watched.", only(n_rules));
+    let counts = board.counts();
+    let by_rule = |of: usize| -> Values {
+        counts
+            .iter()
+            .map(|(rule, counts)| (label("rule", rule), counts.get(of).copied().unwrap_or_default()))
+            .collect()
+    };
+    table.gauge("brazier.watch.firing", "{alert}", "Alerts that fire.", by_rule(0));
+    table.gauge(
+        "brazier.watch.pending",
+        "{alert}",
+        "Alerts that do not hold for long enough yet.",
+        by_rule(1),
+    );
+    let by = |name: &str, counters: &[(&str, &AtomicU64)]| -> Values {
+        counters
+            .iter()
+            .map(|(value, counter)| (label(name, value), counter.load(Ordering::Relaxed)))
+            .collect()
+    };
+    table.counter(
+        "brazier.watch.evaluations",
+        "{evaluation}",
+        "Looks at a rule, for a tenant: answered, failed, or left out for want of time.",
+        by("result", &[("ok", &figures.looked), ("failed", &figures.failed), ("skipped", &figures.skipped)]),
+    );
+    table.counter(
+        "brazier.watch.left_out",
+        "{finding}",
+        "Findings that there was no room for.",
+        only(board.n_left_out()),
+    );
+    let results = [
+        ("delivered", &figures.delivered),
+        ("retried", &figures.retried),
+        ("refused", &figures.refused),
+        ("given_up", &figures.given_up),
     ];
-    for (name, unit, description, counter) in rows {
-        table.counter(name, unit, description, one(counter));
-    }
+    table.counter(
+        "brazier.watch.webhook.sends",
+        "{message}",
+        "Messages to the webhook; those that were retried are sent again.",
+        by("result", &results),
+    );
 }
 
 type Values = Vec<(Labels, u64)>;
@@ -209,6 +252,13 @@ struct Table {
 impl Table {
     fn counter(&mut self, name: &str, unit: &str, description: &str, values: Values) {
         self.add(name, unit, description, MetricKind::Counter { since_unix_ns: self.since_unix_ns }, values);
+    }
+
+    /// Counters of one value each.
+    fn counters<'a>(&mut self, rows: impl IntoIterator<Item = (&'a str, &'a str, &'a str, &'a AtomicU64)>) {
+        for (name, unit, description, counter) in rows {
+            self.counter(name, unit, description, one(counter));
+        }
     }
 
     fn gauge(&mut self, name: &str, unit: &str, description: &str, values: Values) {

@@ -27,6 +27,7 @@ use crate::{
     receive::{self, Intake, IntakeLimits, Tenants},
     store::{Store, StoreError},
     wal::{self, Log, LogError},
+    watch::{self, Board, Pace, Watcher, Webhook},
 };
 
 /// Requests that are under way get so long to end.
@@ -96,14 +97,18 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("wait for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("wait for SIGINT"))?;
+    let rules = watch::rules(&config.alerts, &config.watch)?;
+    let webhook = config.alerts.webhook.as_ref().map(Webhook::new).transpose()?;
     let tenants = Tenants::new(&config.tenants()?, config.limits);
     let log = Arc::new(Log::open(&config.log_dir(), config.log_limits(), clock::monotonic_ns)?);
     let collector = wal::collector_id(&config.log_dir().join("id")).map_err(system("name this collector"))?;
     let store = Store::open(&config.store_address(), environment())?;
     store.sweep(&collector)?;
     let (objects, prefix) = store.objects();
-    let engine = Engine::new(objects, prefix, config.query_limits())?;
-    let api = Api::new(engine, config.listen.web.ip().is_loopback());
+    let engine = Arc::new(Engine::new(objects, prefix, config.query_limits())?);
+    let board = Arc::new(Board::new(rules, webhook.is_some()));
+    let is_local = config.listen.web.ip().is_loopback();
+    let api = Api::new(Arc::clone(&engine), Arc::clone(&board), is_local);
     let flusher = Arc::new(Flusher::new(Arc::clone(&log), store, collector, config.upkeep()));
     let flushing = tokio::spawn(Arc::clone(&flusher).run());
 
@@ -123,6 +128,14 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let web =
         Listener::start(config.listen.web, None, move |request| web::answer(request, Arc::clone(&known)))?;
     listening(Listening { grpc: grpc.address(), http: http.address(), web: web.address() });
+    let pace = Pace {
+        every: Duration::from_secs(config.alerts.every_seconds),
+        timeout: Duration::from_secs(config.alerts.timeout_seconds),
+    };
+    let watching = tokio::spawn(Watcher::new(Arc::clone(&board), engine, intake, pace).run());
+    let page_url = config.alerts.page_url.clone().unwrap_or_else(|| format!("http://{}", web.address()));
+    let page_url = page_url.trim_end_matches('/').to_owned();
+    let telling = webhook.map(|webhook| tokio::spawn(webhook.run(board, page_url)));
     tracing::info!(store = config.store_address(), "ready");
 
     tokio::select! {
@@ -130,6 +143,10 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
         _ = interrupt.recv() => {}
     }
     tracing::info!("ending");
+    watching.abort();
+    if let Some(telling) = telling {
+        telling.abort();
+    }
     tokio::join!(grpc.end(CONNECTIONS_TIMEOUT), http.end(CONNECTIONS_TIMEOUT));
     log.close().await;
     if tokio::time::timeout(FLUSH_TIMEOUT, flushing).await.is_err() {

@@ -54,6 +54,7 @@ impl Known {
             n_damaged: read(&log.damaged).saturating_add(read(&figures.damaged)),
             n_files_damaged: read(&figures.files_damaged),
             n_log_failures: read(&log.failed),
+            watch: self.api.board().standing(),
         }
     }
 }

@@ -28,3 +28,5 @@ mod receivers;
 mod sql;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod watch;

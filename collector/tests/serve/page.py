@@ -124,6 +124,20 @@ class Reader:
         return path.name
 
 
+def alerts(reader, seen):
+    page = reader.page
+    reader.open(seen["search"])
+    page.wait_for_selector("#alerts:not([hidden])")
+    seen["alerts"] = reader.text("#alerts")
+    page.click("#alerts")
+    seen["alert"] = reader.text("#alerts-popover p")
+    reader.picture("alerts")
+    page.click("#alerts-popover a")
+    reader.settled()
+    seen["alert_search"] = reader.search()
+    seen["alert_leads_to"] = reader.rows("#memory-pane tbody tr")
+
+
 def profile(reader, seen):
     page = reader.page
     reader.open(seen["search"])
@@ -229,6 +243,7 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         reader = Reader(browser, url, out)
+        alerts(reader, seen)
         profile(reader, seen)
         others(reader, seen)
         seen["errors"], seen["hosts"] = reader.errors, sorted(reader.hosts)

@@ -27,6 +27,17 @@ const STEP_NS: u64 = 60 * SECOND_NS;
 const N_WRITE: i64 = 20;
 const N_CYCLE: i64 = 1;
 
+/// The rule that holds by itself, without a wait.
+const LEAKS: &str = r#"
+[alerts]
+every_seconds = 1
+[[watch]]
+name = "process_memory_leak"
+kind = "leak"
+metric = "process.memory.usage"
+for_seconds = 0
+"#;
+
 /// Samples in `longest_match`: four times as many in the second half.
 const fn n_deflate(window: u64) -> i64 {
     if window < N_WINDOWS / 2 { 10 } else { 40 }
@@ -154,7 +165,7 @@ fn people_find_on_the_page_what_was_sent() {
     };
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&out).expect("makes a directory");
-    let home = Home::new("");
+    let home = Home::new(LEAKS);
     let collector = home.start();
     let until_unix_ns = now_ns() / SECOND_NS * SECOND_NS;
     let from_unix_ns = until_unix_ns - N_WINDOWS * STEP_NS;
@@ -164,6 +175,17 @@ fn people_find_on_the_page_what_was_sent() {
     let collector = home.start();
     let search = format!("?from={}&until={}", from_unix_ns / 1_000_000, until_unix_ns / 1_000_000);
     let seen = Seen(read(&collector, &part, &search, &out));
+
+    // An alert, and where it leads.
+    assert_eq!(seen.text("alerts"), "1 alert");
+    let alert = seen.text("alert");
+    assert!(
+        alert.starts_with("process.memory.usage leaks: grew") && alert.contains("host=edge-1"),
+        "{alert}"
+    );
+    assert!(seen.text("alert_search").contains("tab=memory"), "{}", seen.text("alert_search"));
+    let leads_to = seen.list("alert_leads_to");
+    assert!(leads_to.len() == 1 && leads_to[0].contains("leak"), "{leads_to:?}");
 
     // 310 samples of 10 ms in the first half, 610 in the second one.
     assert_eq!(seen.text("whole"), "All of it: 9.2 s");

@@ -1,6 +1,8 @@
 // Help, access, link: what is asked for seldom.
 
 import { access } from "../api.js";
+import { duration } from "../pure/format.js";
+import { labelText } from "./memory.js";
 import { $, el } from "./dom.js";
 
 const KEYS = [
@@ -61,4 +63,16 @@ export async function showLink(text) {
     el("div", { class: "row" }, close()));
   dialog.showModal();
   field.select();
+}
+
+export function showAlerts(alerts, nowMs) {
+  const button = $("alerts");
+  const firing = alerts.filter((it) => it.state === "firing");
+  button.hidden = firing.length === 0;
+  button.textContent = firing.length === 1 ? "1 alert" : `${firing.length} alerts`;
+  $("alerts-popover").replaceChildren(...firing.map((it) => el("p", {},
+    el("b", {}, it.sentence || it.rule), el("br"),
+    el("span", { class: "muted" }, `${it.rule} · ${labelText(it.labels)} · for ${duration(nowMs - it.since_ms)} `),
+    // Another page is nothing that the collector may lead to.
+    it.link?.startsWith("?") ? el("a", { href: it.link }, "Show") : "")));
 }
