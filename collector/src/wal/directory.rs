@@ -17,6 +17,9 @@ const KEYS: &str = "keys";
 const DAMAGED: &str = "damaged";
 const UNFINISHED: &str = "unfinished";
 const LOCK: &str = "lock";
+const RESERVE: &str = "reserve";
+/// Keys of 16,000 batches: more than a segment has as a rule.
+const RESERVE_BYTES: usize = 256 << 10;
 /// Segments that are kept for somebody to look at.
 const MAX_DAMAGED: usize = 16;
 /// A segment is not read beyond; none is made so large.
@@ -76,7 +79,11 @@ impl Directory {
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(error("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                let it = Self { path: path.to_owned(), _lock: lock };
+                it.reserve();
+                Ok(it)
+            }
             Err(fs::TryLockError::WouldBlock) => Err(LogError::InUse { path: path.to_owned() }),
             Err(fs::TryLockError::Error(source)) => Err(error("lock", &lock_path)(source)),
         }
@@ -108,11 +115,14 @@ impl Directory {
 
     /// A new segment, that is there after a crash.
     pub(super) fn create_segment(&self, number: u64) -> io::Result<File> {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.segment_path(number))?;
-        file.write_all(&format::segment_header(number))?;
-        file.sync_all()?;
-        self.sync()?;
+        let path = self.segment_path(number);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let made = file
+            .write_all(&format::segment_header(number))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| self.sync());
+        // A disk that is full shall not be filled with files that are empty.
+        made.inspect_err(|_| drop(remove(&path)))?;
         Ok(file)
     }
 
@@ -129,7 +139,24 @@ impl Directory {
 
     /// Takes a segment away; it was not there is no error.
     pub(super) fn remove_segment(&self, number: u64) -> io::Result<()> {
-        remove(&self.segment_path(number))
+        remove(&self.segment_path(number))?;
+        self.reserve();
+        Ok(())
+    }
+
+    /// Has room for keys on the disk. A log that has filled it could not become smaller without: keys are written before their segment is
+    /// removed. Where there is no room now, there may be after the next segment.
+    fn reserve(&self) {
+        let path = self.path.join(RESERVE);
+        let bytes = u64::try_from(RESERVE_BYTES).unwrap_or(u64::MAX);
+        if fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+            return;
+        }
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let made =
+            made.and_then(|mut file| file.write_all(&[0; RESERVE_BYTES]).and_then(|()| file.sync_all()));
+        // Half of it is of no use.
+        let _ = made.inspect_err(|_| drop(remove(&path)));
     }
 
     /// Leaves a segment for somebody to look at. Of many, the last stay.
@@ -144,7 +171,21 @@ impl Directory {
         damaged.iter().take(n_over).try_for_each(|path| remove(path))
     }
 
+    /// Keeps the keys of a segment, with what is reserved if there is no other room.
     pub(super) fn write_keys(&self, number: u64, keys: &[Key]) -> io::Result<()> {
+        let is_full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        match self.try_write_keys(number, keys) {
+            Err(error) if is_full(&error) => {
+                remove(&self.path.join(RESERVE))?;
+                self.try_write_keys(number, keys)
+            }
+            done => done,
+        }
+    }
+
+    fn try_write_keys(&self, number: u64, keys: &[Key]) -> io::Result<()> {
         let path = self.path.join(format!("{number:016x}.{KEYS}"));
         let unfinished = self.path.join(format!("{number:016x}.{KEYS}.{UNFINISHED}"));
         let mut file =

@@ -70,7 +70,12 @@ impl Home {
 
     /// With variables of the environment.
     pub(crate) fn start_with(&self, variables: &[(&str, String)]) -> Collector {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_collector"))
+        self.start_by(&mut Command::new(env!("CARGO_BIN_EXE_collector")), variables)
+    }
+
+    /// By a command that becomes the collector, and is given its arguments.
+    pub(crate) fn start_by(&self, command: &mut Command, variables: &[(&str, String)]) -> Collector {
+        let mut child = command
             .args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"])
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("--data")
@@ -94,6 +99,11 @@ impl Home {
 }
 
 impl Collector {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As the kernel does it, in the middle of whatever it does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("is killed");

@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod grafana;
 #[cfg(test)]
 mod hostile;
