@@ -39,22 +39,12 @@ pub struct ProfileType {
     #[prost(string, tag = "7")]
     pub period_unit: ::prost::alloc::string::String,
 }
-/// A label.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LabelPair {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Its value.
-    #[prost(string, tag = "2")]
-    pub value: ::prost::alloc::string::String,
-}
 /// The labels of a series.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Labels {
     /// In order of their names.
     #[prost(message, repeated, tag = "1")]
-    pub labels: ::prost::alloc::vec::Vec<LabelPair>,
+    pub labels: ::prost::alloc::vec::Vec<super::push::LabelPair>,
 }
 /// Which values a label has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -208,7 +198,7 @@ pub struct SelectSeriesResponse {
 pub struct Series {
     /// Of whom.
     #[prost(message, repeated, tag = "1")]
-    pub labels: ::prost::alloc::vec::Vec<LabelPair>,
+    pub labels: ::prost::alloc::vec::Vec<super::push::LabelPair>,
     /// In order of time.
     #[prost(message, repeated, tag = "2")]
     pub points: ::prost::alloc::vec::Vec<Point>,

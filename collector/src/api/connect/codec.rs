@@ -1,7 +1,7 @@
 //! Messages in protobuf and in JSON. In JSON, names are in camel case and numbers of 64 bits are texts.
 
 use prost::Message;
-use proto::querier as api;
+use proto::{push::LabelPair, querier as api};
 use query::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ pub(super) fn types(message: &api::ProfileTypesResponse) -> Value {
     json!({ "profileTypes": message.profile_types.iter().map(one).collect::<Vec<_>>() })
 }
 
-fn pairs(labels: &[api::LabelPair]) -> Value {
+fn pairs(labels: &[LabelPair]) -> Value {
     labels.iter().map(|it| json!({ "name": it.name, "value": it.value })).collect()
 }
 

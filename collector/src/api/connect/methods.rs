@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::querier as api;
+use proto::{push::LabelPair, querier as api};
 use query::{Error, Question, Selector, TimelineQuestion};
 
 use super::{
@@ -133,7 +133,7 @@ async fn series(caller: &Caller<'_>, request: api::SeriesRequest) -> Result<api:
         }
     }
     let pairs = |labels: Vec<(String, String)>| api::Labels {
-        labels: labels.into_iter().map(|(name, value)| api::LabelPair { name, value }).collect(),
+        labels: labels.into_iter().map(|(name, value)| LabelPair { name, value }).collect(),
     };
     Ok(api::SeriesResponse { labels_set: sets.into_iter().map(pairs).collect() })
 }
@@ -174,7 +174,7 @@ async fn select_series(
         labels: it
             .labels
             .into_iter()
-            .map(|(name, value)| api::LabelPair { name: their_name(name), value })
+            .map(|(name, value)| LabelPair { name: their_name(name), value })
             .collect(),
         points: it
             .points
