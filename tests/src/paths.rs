@@ -40,6 +40,17 @@ pub fn agent() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The collector as tests have built it; none if nobody has.
+///
+/// # Errors
+/// If this is no checkout.
+pub fn collector() -> Result<Option<PathBuf>> {
+    let handed_over = env::var_os("BRAZIER_COLLECTOR").map(PathBuf::from);
+    let path =
+        handed_over.map_or_else(|| Ok(target_dir()?.join("debug/collector")), Ok::<_, anyhow::Error>)?;
+    Ok(path.is_file().then_some(path))
+}
+
 /// One of the target programs; compiled if it is not there yet.
 ///
 /// # Errors
@@ -162,6 +173,12 @@ pub fn otlp_receiver() -> Result<PathBuf> {
 #[must_use]
 pub fn pingora() -> Option<PathBuf> {
     fetched("BRAZIER_PINGORA", "pingora/pingora-proxy-target")
+}
+
+/// profile-bee, another agent, which only `cargo xtask bench peers` builds, once for all checkouts.
+#[must_use]
+pub fn probee() -> Option<PathBuf> {
+    fetched("BRAZIER_PROBEE", "probee/0.3.13/bin/probee")
 }
 
 /// workerd, which only `cargo xtask test` fetches, once for all checkouts.

@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod nginx;
 mod off_cpu;
+mod other_agent;
 mod privileges;
 mod probe_cycles;
 mod probes;

@@ -19,6 +19,8 @@ mod grafana;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod other_engine;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod query_figures;

@@ -11,9 +11,9 @@ use collector::{
 use proto::log;
 use query::{Engine, Question, Selector, TimeRange, TimelineQuestion, TypeUnit};
 
-const HOUR_NS: u64 = 3_600_000_000_000;
+pub(crate) const HOUR_NS: u64 = 3_600_000_000_000;
 /// 2026-11-20 00:00.
-const DAY_NS: u64 = 1_795_132_800_000_000_000;
+pub(crate) const DAY_NS: u64 = 1_795_132_800_000_000_000;
 const COLLECTOR: &str = "0123456789abcdef";
 const SERVICES: u64 = 4;
 const STACKS: u64 = 1_200;
@@ -29,7 +29,7 @@ fn chance(seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-fn size(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn size(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |n| n.parse().expect("is a number"))
 }
 
@@ -97,7 +97,7 @@ fn batch(service: u64, n_hosts: u64, time_unix_ns: u64) -> (Vec<u8>, i64) {
 }
 
 /// Fills a store as the collector does: segments, then merges. The sum of the values of service 0.
-async fn fill(store: &Store, n_hosts: u64, n_hours: u64, windows_per_hour: u64) -> i64 {
+pub(crate) async fn fill(store: &Store, n_hosts: u64, n_hours: u64, windows_per_hour: u64) -> i64 {
     let mut written = Written::default();
     let mut total = 0;
     for window in 0..n_hours * windows_per_hour {

@@ -1,5 +1,6 @@
 //! Programs that Debian does not have: fetched or built once, into the cache that all checkouts share.
 
+pub(crate) mod chdb;
 pub(crate) mod envoy;
 pub(crate) mod headers;
 pub(crate) mod otlp;

@@ -54,11 +54,14 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     checks(workspace, tally);
     tally.step("modules of the page", || node::run(&workspace.root));
     let playwright = fetched(workspace, "playwright", fetch::playwright::find, tally);
+    let chdb = fetched(workspace, "chdb", fetch::chdb::find, tally);
     tally.step("unprivileged tests", || {
         let mut command = workspace.cargo();
         command.args(["test", "--workspace", "--no-fail-fast"]);
-        if let Some(part) = playwright {
-            command.env("BRAZIER_PLAYWRIGHT", part);
+        for (name, part) in [("BRAZIER_CHDB", &chdb), ("BRAZIER_PLAYWRIGHT", &playwright)] {
+            if let Some(part) = part {
+                command.env(name, part);
+            }
         }
         libtest::run(&mut command)
     });
