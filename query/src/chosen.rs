@@ -13,13 +13,15 @@ use arrow_schema::DataType;
 use datafusion::{
     error::{DataFusionError, Result},
     logical_expr::{
-        ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col,
+        ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+        Volatility, col,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     column::{Id, Texts, ids_of},
-    selector::Matcher,
+    selector::{Matcher, Op},
 };
 
 /// Identities that are wanted.
@@ -59,8 +61,24 @@ enum Decision {
     Ids(Arc<IdSet>),
 }
 
+// What bytes of a decision begin with.
+const TEXT: u8 = b't';
+const LABELS: u8 = b'l';
+const IDS: u8 = b'i';
+/// More than there are columns of labels.
+const MAX_COLUMNS: usize = 16;
+
+/// A decision by matchers, as it is written.
+#[derive(Deserialize, Serialize)]
+struct Written {
+    n_columns: usize,
+    /// Name, comparison, value.
+    matchers: Vec<[String; 3]>,
+}
+
+/// A decision as a function.
 #[derive(Debug)]
-struct Chosen {
+pub(crate) struct Chosen {
     name: String,
     decision: Decision,
     signature: Signature,
@@ -81,9 +99,49 @@ impl Hash for Chosen {
 }
 
 impl Chosen {
+    fn new(name: String, decision: Decision, n_columns: usize) -> Self {
+        Self { name, decision, signature: Signature::any(n_columns, Volatility::Immutable) }
+    }
+
     fn call(name: String, decision: Decision, columns: Vec<Expr>) -> Expr {
-        let signature = Signature::any(columns.len(), Volatility::Immutable);
-        ScalarUDF::new_from_impl(Self { name, decision, signature }).call(columns)
+        ScalarUDF::new_from_impl(Self::new(name, decision, columns.len())).call(columns)
+    }
+
+    /// As it goes to another process: which decision, and what it takes.
+    pub(crate) fn to_bytes(&self) -> Option<Vec<u8>> {
+        let (kind, matchers) = match &self.decision {
+            Decision::Text(matcher) => (TEXT, std::slice::from_ref(matcher)),
+            Decision::Labels(matchers) => (LABELS, matchers.as_slice()),
+            Decision::Ids(wanted) => {
+                return Some([IDS].into_iter().chain(wanted.iter().flatten().copied()).collect());
+            }
+        };
+        let text = |it: &Matcher| [it.name(), it.op().text(), it.value()].map(str::to_owned);
+        let TypeSignature::Any(n_columns) = self.signature.type_signature else { return None };
+        let written = Written { n_columns, matchers: matchers.iter().map(text).collect() };
+        let mut bytes = vec![kind];
+        serde_json::to_writer(&mut bytes, &written).ok()?;
+        Some(bytes)
+    }
+
+    /// Of such bytes, if they are.
+    pub(crate) fn of_bytes(name: &str, bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let name = name.to_owned();
+        if *kind == IDS {
+            let (ids, rest) = rest.as_chunks();
+            let wanted: IdSet = ids.iter().copied().collect();
+            return rest.is_empty().then(|| Self::new(name, Decision::Ids(Arc::new(wanted)), 1));
+        }
+        let Written { n_columns, matchers } = serde_json::from_slice(rest).ok()?;
+        let matcher = |[name, op, value]: &[String; 3]| Matcher::new(name, Op::of_text(op)?, value).ok();
+        let mut matchers = matchers.iter().map(matcher).collect::<Option<Vec<_>>>()?;
+        let decision = match *kind {
+            TEXT if matchers.len() == 1 => Decision::Text(matchers.pop()?),
+            LABELS => Decision::Labels(matchers),
+            _ => return None,
+        };
+        (1..=MAX_COLUMNS).contains(&n_columns).then(|| Self::new(name, decision, n_columns))
     }
 
     fn decide(&self, args: &ScalarFunctionArgs) -> std::result::Result<BooleanArray, crate::Error> {

@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{object_store::ObjectStoreUrl, runtime_env::RuntimeEnv};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet};
 
 use crate::{
     error::Error,
     figures::Figures,
+    remote::{Cluster, Remote},
     review::{Finding, review},
     scan::Scan,
     session,
@@ -81,6 +82,9 @@ pub(crate) struct Inner {
     pub(crate) prefix: Path,
     pub(crate) limits: Limits,
     pub(crate) runtime_env: Arc<RuntimeEnv>,
+    /// The name of the store in plans.
+    pub(crate) store_url: ObjectStoreUrl,
+    remote: Option<Remote>,
     bad: Mutex<HashMap<Path, ObjectMeta>>,
     figures: Figures,
 }
@@ -131,6 +135,20 @@ impl Engine {
     /// # Errors
     /// If there are no threads to be had.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, limits: Limits) -> Result<Self, Error> {
+        Self::with_cluster(store, prefix, limits, None)
+    }
+
+    /// The same, with a cluster that carries plans out as long as it is there. While it is not, they are carried out here, and
+    /// answers say so.
+    ///
+    /// # Errors
+    /// If there are no threads to be had.
+    pub fn with_cluster(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        limits: Limits,
+        cluster: Option<Arc<dyn Cluster>>,
+    ) -> Result<Self, Error> {
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits.n_threads.max(1))
             .thread_name("query")
@@ -139,10 +157,15 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| Error::Internal { what: format!("cannot start threads: {error}") })?;
-        let runtime_env = session::runtime(Arc::clone(&store), limits.memory_bytes)?;
+        let store_url = match &cluster {
+            Some(cluster) => cluster.store_url(),
+            None => session::store_url()?,
+        };
+        let runtime_env = session::runtime(Arc::clone(&store), &store_url, limits.memory_bytes)?;
         let room = Semaphore::new(limits.n_questions.max(1));
         let (bad, figures) = (Mutex::default(), Figures::default());
-        let inner = Arc::new(Inner { store, prefix, limits, runtime_env, bad, figures });
+        let remote = cluster.map(Remote::new);
+        let inner = Arc::new(Inner { store, prefix, limits, runtime_env, store_url, remote, bad, figures });
         Ok(Self { inner, room, threads: Some(threads) })
     }
 
@@ -150,6 +173,19 @@ impl Engine {
     #[must_use]
     pub fn figures(&self) -> &Figures {
         &self.inner.figures
+    }
+
+    /// Answers that came from the cluster, and those that came from here as it was not there; none without a cluster.
+    #[must_use]
+    pub fn of_cluster(&self) -> Option<(u64, u64)> {
+        let remote = self.inner.remote.as_ref()?;
+        Some((remote.answered.load(Ordering::Relaxed), remote.fell_back.load(Ordering::Relaxed)))
+    }
+
+    /// Why the cluster was not there when it was last asked.
+    #[must_use]
+    pub fn missing_cluster(&self) -> Option<String> {
+        self.inner.remote.as_ref()?.missing()
     }
 
     /// What questions may take.
@@ -189,18 +225,40 @@ impl Engine {
     {
         let mut n_attempts = 0_usize;
         loop {
-            let scan = Arc::new(Scan::new(Arc::clone(&self.inner), tenant));
+            let (cluster, told) = self.reach().await;
+            let scan = Arc::new(Scan::new(Arc::clone(&self.inner), tenant, cluster.as_deref())?);
             let error = match self.run(ask(Arc::clone(&scan))).await? {
-                Ok(value) => return Ok(Answer { value, warnings: scan.warnings() }),
+                Ok(value) => {
+                    if let Some(remote) = &self.inner.remote {
+                        remote.count(cluster.is_some());
+                    }
+                    return Ok(Answer { value, warnings: told.into_iter().chain(scan.warnings()).collect() });
+                }
+                Err(error) if cluster.is_some() => error.on_cluster(),
                 Err(error) => error,
             };
             n_attempts = n_attempts.saturating_add(1);
             if !error.is_of_files() || n_attempts >= MAX_ATTEMPTS {
                 return Err(error);
             }
+            // It may have gone meanwhile: then it is not the files.
+            if cluster.is_some() && self.reach().await.0.is_none() {
+                continue;
+            }
             let inner = Arc::clone(&self.inner);
             if !self.run(async move { Ok(inner.review(&scan).await) }).await?.unwrap_or(false) {
                 return Err(error);
+            }
+        }
+    }
+
+    /// The cluster, if it is there; if there should be one and it is not, what whoever asks is told.
+    async fn reach(&self) -> (Option<Arc<dyn Cluster>>, Option<String>) {
+        let Some(remote) = &self.inner.remote else { return (None, None) };
+        match remote.reach().await {
+            Ok(cluster) => (Some(cluster), None),
+            Err(why) => {
+                (None, Some(format!("the cluster is not there ({why}): the collector has answered alone")))
             }
         }
     }

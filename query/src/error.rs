@@ -3,6 +3,11 @@
 use datafusion::error::DataFusionError;
 use thiserror::Error;
 
+use crate::remote::OF_ANOTHER_STORE;
+
+/// Stands in what a cluster says of a plan that it was carrying out.
+const OF_JOB: &str = " failed: ";
+
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -52,6 +57,12 @@ pub enum Error {
         /// What was said about it.
         what: String,
     },
+    /// The cluster that plans are carried out on does not do it.
+    #[error("the cluster failed: {what}")]
+    Cluster {
+        /// What it said.
+        what: String,
+    },
     /// What should not happen.
     #[error("the engine failed: {what}")]
     Internal {
@@ -91,6 +102,11 @@ impl Error {
             Self::TooSlow { .. } => ("too_slow", 504, "ask for a shorter time, or select less"),
             Self::Store(_) => ("store_failed", 503, "see to the store; then ask again"),
             Self::File { .. } => ("store_failed", 503, "ask again; /health tells of files that are damaged"),
+            Self::Cluster { .. } => (
+                "cluster_failed",
+                503,
+                "see to the scheduler and the executors of the cluster: docs/cluster.md; then ask again",
+            ),
             Self::Internal { .. } => ("internal", 500, "report it, with the question"),
         }
     }
@@ -112,8 +128,27 @@ impl Error {
     }
 
     /// Whether another set of files may be answered from.
-    pub(crate) const fn is_of_files(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::Internal { .. })
+    pub(crate) fn is_of_files(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Internal { .. } => true,
+            Self::Cluster { what } => !what.contains(OF_ANOTHER_STORE),
+            _ => false,
+        }
+    }
+
+    /// The same error, of a plan that a cluster was to carry out: there, everything that goes wrong is a sentence.
+    pub(crate) fn on_cluster(self) -> Self {
+        match self {
+            Self::Internal { what } | Self::File { what } | Self::Sql { what }
+                if what.contains("Resources exhausted") =>
+            {
+                Self::TooMuch { what: "more memory than a task of the cluster may take".to_owned() }
+            }
+            Self::Internal { what } | Self::File { what } => Self::Cluster { what },
+            // A statement that could be planned, and then was not carried out.
+            Self::Sql { what } if what.contains(OF_JOB) => Self::Cluster { what },
+            other => other,
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `files` (a tenant and a time -> the files to read) -> `table`, `session` (DataFusion over them) -> `sums` (samples that a
 //! [`Selector`] chooses, added up by stack) -> `stacks` (their frames, by name) -> [`tree`], `top` and the other forms of an answer.
-//! [`Engine`] has the store, the limits and the threads; `selector`, `range` and [`tree`] are pure.
+//! [`Engine`] has the store, the limits and the threads; a [`Cluster`] carries plans out elsewhere, where they get as [`wire`] writes them; `selector`, `range` and [`tree`] are pure.
 
 pub mod tree;
+pub mod wire;
 
 mod chosen;
 mod column;
@@ -21,6 +22,7 @@ mod names;
 mod plan;
 mod question;
 mod range;
+mod remote;
 mod review;
 mod scan;
 mod selector;
@@ -45,6 +47,7 @@ pub use metrics::{MetricName, Metrics, MetricsQuestion};
 pub use metrics_series::{MetricSeries, MetricVerdict, VerdictKind};
 pub use question::{Question, TypeUnit};
 pub use range::{TimeRange, instant};
+pub use remote::{Cluster, OF_ANOTHER_STORE};
 pub use selector::{Matcher, Op, Selector};
 pub use series::SeriesLabels;
 pub use share::{ShareQuestion, ShareStep, Shares};

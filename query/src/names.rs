@@ -205,7 +205,7 @@ pub(crate) async fn each_frame(
     if wanted == Columns::All {
         columns.extend(["file", "line", "build_id"]);
     }
-    let table = scan.table(Table::Frames, ranges).await?;
+    let table = scan.table_of_ids(Table::Frames, ranges, ids_wanted.len()).await?;
     let chosen = table.filter(chosen::is_wanted("frame", ids_wanted))?;
     let mut batches = chosen.select(columns.into_iter().map(col))?.execute_stream().await?;
     while let Some(batch) = batches.try_next().await? {

@@ -5,17 +5,27 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::{
+    error::DataFusionError,
+    prelude::{DataFrame, SessionContext},
+};
 use layout::Table;
 use object_store::ObjectMeta;
 
-use crate::{engine::Inner, error::Error, files::files, range::TimeRange, session, table::FileTable};
+use crate::{
+    engine::Inner, error::Error, files::files, range::TimeRange, remote::Cluster, session, table::FileTable,
+};
+
+/// Identities in a plan that goes to a cluster: 16 MiB, of the 64 that a message may have there.
+const MAX_IDS_SENT: usize = 1 << 20;
 
 /// An attempt.
 pub(crate) struct Scan {
     engine: Arc<Inner>,
     tenant: String,
     context: SessionContext,
+    /// Whether plans are carried out by a cluster.
+    is_remote: bool,
     state: Mutex<State>,
 }
 
@@ -27,14 +37,39 @@ struct State {
 }
 
 impl Scan {
-    pub(crate) fn new(engine: Arc<Inner>, tenant: &str) -> Self {
-        let context = session::context(Arc::clone(&engine.runtime_env), engine.limits.n_threads);
-        Self { engine, tenant: tenant.to_owned(), context, state: Mutex::default() }
+    /// On a cluster, or without one here.
+    pub(crate) fn new(
+        engine: Arc<Inner>,
+        tenant: &str,
+        cluster: Option<&dyn Cluster>,
+    ) -> Result<Self, DataFusionError> {
+        let state = session::state(Arc::clone(&engine.runtime_env), engine.limits.n_threads);
+        let state = match cluster {
+            Some(cluster) => cluster.session(state)?,
+            None => state,
+        };
+        let (context, is_remote) = (SessionContext::new_with_state(state), cluster.is_some());
+        Ok(Self { engine, tenant: tenant.to_owned(), context, is_remote, state: Mutex::default() })
     }
 
     /// The rows of a table, in the files of these times: more than those of the times.
     pub(crate) async fn table(&self, table: Table, ranges: &[TimeRange]) -> Result<DataFrame, Error> {
         Ok(self.context.read_table(Arc::new(self.provider(table, ranges).await?))?)
+    }
+
+    /// The same, to look so many identities up. These stand in the plan: one that is too large to be sent is carried out here.
+    pub(crate) async fn table_of_ids(
+        &self,
+        table: Table,
+        ranges: &[TimeRange],
+        n_ids: usize,
+    ) -> Result<DataFrame, Error> {
+        if !self.is_remote || n_ids <= MAX_IDS_SENT {
+            return self.table(table, ranges).await;
+        }
+        let state = session::state(Arc::clone(&self.engine.runtime_env), self.engine.limits.n_threads);
+        let provider = Arc::new(self.provider(table, ranges).await?);
+        Ok(SessionContext::new_with_state(state).read_table(provider)?)
     }
 
     /// The same, for whoever has a use for it of its own.
@@ -55,7 +90,7 @@ impl Scan {
         }
         state.read.extend(found.iter().map(|file| (table, file.clone())));
         drop(state);
-        Ok(FileTable::new(layout::schema(table), session::store_url()?, found))
+        Ok(FileTable::new(layout::schema(table), self.engine.store_url.clone(), found))
     }
 
     pub(crate) const fn context(&self) -> &SessionContext {

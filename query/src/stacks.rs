@@ -51,7 +51,7 @@ pub(crate) async fn stacks(scan: &Scan, ranges: &[TimeRange], sums: &Sums) -> Re
         return Ok(it);
     }
     let wanted: Arc<IdSet> = Arc::new(values.keys().copied().collect());
-    let table = scan.table(Table::Stacks, ranges).await?;
+    let table = scan.table_of_ids(Table::Stacks, ranges, wanted.len()).await?;
     let chosen =
         table.filter(chosen::is_wanted("stack", wanted))?.select(vec![col("stack"), col("frames")])?;
     let mut batches = chosen.execute_stream().await?;

@@ -32,6 +32,12 @@ impl Op {
             Self::MatchesNot => "!~",
         }
     }
+
+    /// Of what is written, if it is one.
+    #[must_use]
+    pub fn of_text(text: &str) -> Option<Self> {
+        [Self::Is, Self::IsNot, Self::Matches, Self::MatchesNot].into_iter().find(|op| op.text() == text)
+    }
 }
 
 /// What the value of a name has to be. A name that is not there has an empty value.
