@@ -22,7 +22,28 @@ pub enum Subcommands {
     /// Ask the Parquet files, with SQL
     #[command(after_help = SQL_EXAMPLES)]
     Sql(SqlArgs),
+    /// Schedule questions of collectors on executors
+    #[cfg(feature = "cluster")]
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Scheduler(SchedulerArgs),
+    /// Answer parts of questions that a scheduler brings
+    #[cfg(feature = "cluster")]
+    #[command(after_help = CLUSTER_EXAMPLES)]
+    Executor(ExecutorArgs),
 }
+
+#[cfg(feature = "cluster")]
+const CLUSTER_EXAMPLES: &str = "\
+Examples:
+  collector scheduler --listen 10.0.0.1:50050 --without-tokens
+  collector executor --scheduler df://10.0.0.1:50050 --listen 10.0.0.2:50051 --store s3://profiles/prod --without-tokens
+                                                       (AWS_... in the environment, as for `serve`)
+  collector serve --store s3://profiles/prod --query-cluster df://10.0.0.1:50050
+
+Nobody is asked who they are: whoever reaches a scheduler or an executor may read the whole store. docs/cluster.md says the rest.
+
+Exit status: 0 after SIGTERM or SIGINT; 1 for an error; 2 for wrong usage.
+";
 
 const SQL_EXAMPLES: &str = "\
 Examples:
@@ -75,6 +96,7 @@ A file with everything that can be set (all is optional):
   at_once = 4
   memory_bytes = 1073741824
   timeout_seconds = 60
+  cluster_partitions = 16                         # and cluster = \"df://HOST:PORT\", see --query-cluster
   [limits]
   body_bytes = 8388608
   message_bytes = 67108864
@@ -127,6 +149,57 @@ pub struct ServeArgs {
     /// Answer browsers, questions, /health and /metrics here [default: 127.0.0.1:4040]
     #[arg(long, value_name = "ADDRESS")]
     pub web: Option<SocketAddr>,
+    /// Have questions answered by a cluster, by its scheduler; needs the feature `cluster`
+    #[arg(long, value_name = "df://HOST:PORT")]
+    pub query_cluster: Option<String>,
+}
+
+/// Arguments of `scheduler`.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Args)]
+pub struct SchedulerArgs {
+    /// Where collectors and executors reach it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50050")]
+    pub listen: SocketAddr,
+    /// By which name or address executors reach it, if not by that
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// Listen also where other hosts reach it, although it asks nobody who they are
+    #[arg(long)]
+    pub without_tokens: bool,
+}
+
+/// Arguments of `executor`.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Args)]
+pub struct ExecutorArgs {
+    /// Who brings work
+    #[arg(long, value_name = "df://HOST:PORT", default_value = "df://127.0.0.1:50050")]
+    pub scheduler: String,
+    /// The store, by the URL or directory that the collectors have
+    #[arg(long, value_name = "URL")]
+    pub store: String,
+    /// Where collectors and other executors fetch results
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+    /// The port of the same host to which the scheduler brings work; 0 is any
+    #[arg(long, value_name = "PORT", default_value_t = 50_052)]
+    pub tasks_port: u16,
+    /// By which name or address it is reached, if not by that of --listen
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// Parts of questions at once; 0 is one for each CPU
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// In memory, for sums and sorting [default: seven tenths of the host's or the container's]
+    #[arg(long, value_name = "N")]
+    pub memory_bytes: Option<u64>,
+    /// Where results wait to be fetched [default: a directory of its own in the temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+    /// Listen also where other hosts reach it, although it asks nobody who they are
+    #[arg(long)]
+    pub without_tokens: bool,
 }
 
 /// Arguments of `sql`.
@@ -152,6 +225,9 @@ pub struct SqlArgs {
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     pub format: SqlFormat,
+    /// Have it answered by a cluster, by its scheduler; needs the feature `cluster`
+    #[arg(long, value_name = "df://HOST:PORT")]
+    pub query_cluster: Option<String>,
 }
 
 /// How rows are written.

@@ -102,8 +102,8 @@ pub struct UpkeepSettings {
     pub max_bytes: u64,
 }
 
-/// What questions may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What questions may take, and who answers them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuerySettings {
     /// So many at once; others wait for a moment.
@@ -112,7 +112,14 @@ pub struct QuerySettings {
     pub memory_bytes: usize,
     /// Each, from its turn to its answer.
     pub timeout_seconds: u64,
+    /// The scheduler of a cluster that carries them out.
+    pub cluster: Option<String>,
+    /// Parts of a question that the cluster may work on at once.
+    pub cluster_partitions: usize,
 }
+
+/// As many as Ballista has for whoever says nothing.
+pub const CLUSTER_PARTITIONS: usize = 16;
 
 impl Default for QuerySettings {
     fn default() -> Self {
@@ -121,6 +128,8 @@ impl Default for QuerySettings {
             at_once: limits.n_questions,
             memory_bytes: limits.memory_bytes,
             timeout_seconds: limits.timeout.as_secs(),
+            cluster: None,
+            cluster_partitions: CLUSTER_PARTITIONS,
         }
     }
 }
@@ -246,7 +255,7 @@ impl Config {
     /// Limits of questions.
     #[must_use]
     pub fn query_limits(&self) -> query::Limits {
-        let QuerySettings { at_once, memory_bytes, timeout_seconds } = self.query;
+        let QuerySettings { at_once, memory_bytes, timeout_seconds, .. } = self.query;
         let timeout = Duration::from_secs(timeout_seconds);
         query::Limits { n_questions: at_once, memory_bytes, timeout, ..query::Limits::default() }
     }

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod args;
 pub mod clock;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod limits;

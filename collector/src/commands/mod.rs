@@ -1,5 +1,7 @@
 //! What subcommands do.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod sql;
 mod table;
 
@@ -7,6 +9,8 @@ use std::io::Write;
 
 use anyhow::Context as _;
 
+#[cfg(feature = "cluster")]
+pub use cluster::{executor, scheduler};
 pub use sql::sql;
 
 use crate::{
@@ -39,6 +43,9 @@ fn config(args: &ServeArgs) -> anyhow::Result<Config> {
     }
     if args.store.is_some() {
         config.store.clone_from(&args.store);
+    }
+    if args.query_cluster.is_some() {
+        config.query.cluster.clone_from(&args.query_cluster);
     }
     let listen = &mut config.listen;
     for (given, place) in

@@ -8,7 +8,8 @@ use query::{Engine, Limits, Statement, TimeRange};
 use super::table;
 use crate::{
     args::{SqlArgs, SqlFormat},
-    clock,
+    clock, cluster,
+    config::CLUSTER_PARTITIONS,
     serve::environment,
     store::Store,
 };
@@ -20,7 +21,8 @@ use crate::{
 pub fn sql(out: &mut impl Write, args: &SqlArgs) -> anyhow::Result<()> {
     let store = store(&args.data)?;
     let (objects, prefix) = store.objects();
-    let engine = Engine::new(objects, prefix, Limits::default())?;
+    let of_cluster = cluster::of(args.query_cluster.as_deref(), CLUSTER_PARTITIONS, &store)?;
+    let engine = Engine::with_cluster(objects, prefix, Limits::default(), of_cluster)?;
     let statement = Statement {
         tenant: args.tenant.clone(),
         sql: args.sql.clone(),
@@ -52,7 +54,7 @@ pub fn sql(out: &mut impl Write, args: &SqlArgs) -> anyhow::Result<()> {
 }
 
 /// Where `serve` with the same argument keeps its files, or the store by its URL.
-fn store(data: &str) -> anyhow::Result<Store> {
+pub(super) fn store(data: &str) -> anyhow::Result<Store> {
     if data.contains("://") {
         return Ok(Store::open(data, environment())?);
     }

@@ -29,6 +29,8 @@ pub struct View {
     pub n_log_failures: u64,
     /// How watching stands.
     pub watch: Standing,
+    /// Why the cluster that answers questions was not there when it was last asked.
+    pub missing_cluster: Option<String>,
 }
 
 /// Judges.
@@ -79,6 +81,13 @@ pub fn judge(view: &View) -> Health {
         ));
     }
     reasons.extend(watching(&view.watch));
+    if let Some(why) = &view.missing_cluster {
+        reasons.push(Reason::degraded(
+            "cluster_missing",
+            format!("the cluster is not there, and questions are answered by this collector: {why}"),
+            "see to the scheduler and the executors; the next question asks for it again",
+        ));
+    }
     reasons.into()
 }
 
@@ -140,9 +149,14 @@ mod tests {
                 vec!["watch_failing", "watch_late", "webhook_failing"],
             ),
             (
-                View { n_damaged: 1, n_log_failures: 1, ..healthy },
+                View { n_damaged: 1, n_log_failures: 1, ..healthy.clone() },
                 Status::Degraded,
                 vec!["log_failed", "log_damaged"],
+            ),
+            (
+                View { missing_cluster: Some("refused".to_owned()), ..healthy },
+                Status::Degraded,
+                vec!["cluster_missing"],
             ),
         ];
         for (view, status, codes) in cases {

@@ -176,6 +176,15 @@ fn asking(known: &Known, table: &mut Table) {
             &figures.files_left_out,
         ),
     ]);
+    let Some((answered, fell_back)) = known.api.engine().of_cluster() else { return };
+    table.counter(
+        "brazier.query.cluster",
+        "{question}",
+        "Questions that the cluster answered.",
+        only(answered),
+    );
+    let what = "Questions that this collector answered, as the cluster was not there.";
+    table.counter("brazier.query.cluster_missed", "{question}", what, only(fell_back));
 }
 
 fn watching(known: &Known, table: &mut Table) {

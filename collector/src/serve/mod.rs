@@ -22,7 +22,7 @@ pub use tls::TlsError;
 
 use crate::{
     api::Api,
-    clock,
+    clock, cluster,
     config::{Config, ConfigError},
     receive::{self, Intake, IntakeLimits, Tenants},
     store::{Store, StoreError},
@@ -105,7 +105,8 @@ async fn serve(config: &Config, listening: impl FnOnce(Listening)) -> Result<(),
     let store = Store::open(&config.store_address(), environment())?;
     store.sweep(&collector)?;
     let (objects, prefix) = store.objects();
-    let engine = Arc::new(Engine::new(objects, prefix, config.query_limits())?);
+    let of_cluster = cluster::of(config.query.cluster.as_deref(), config.query.cluster_partitions, &store)?;
+    let engine = Arc::new(Engine::with_cluster(objects, prefix, config.query_limits(), of_cluster)?);
     let board = Arc::new(Board::new(rules, webhook.is_some()));
     let is_local = config.listen.web.ip().is_loopback();
     let api = Api::new(Arc::clone(&engine), Arc::clone(&board), is_local);

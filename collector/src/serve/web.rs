@@ -55,6 +55,7 @@ impl Known {
             n_files_damaged: read(&figures.files_damaged),
             n_log_failures: read(&log.failed),
             watch: self.api.board().standing(),
+            missing_cluster: self.api.engine().missing_cluster(),
         }
     }
 }

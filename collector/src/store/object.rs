@@ -53,6 +53,8 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Of all names.
     prefix: ObjectPath,
+    /// As others find it: a URL.
+    address: String,
     /// Where it is a directory.
     root: Option<PathBuf>,
 }
@@ -71,7 +73,8 @@ impl Store {
             path: root.display().to_string(),
             source,
         })?;
-        Ok(Self { objects: Arc::new(objects), prefix: ObjectPath::default(), root: Some(root) })
+        let address = format!("file://{}", root.display());
+        Ok(Self { objects: Arc::new(objects), prefix: ObjectPath::default(), address, root: Some(root) })
     }
 
     /// By URL, or a directory by its path. What else a bucket takes (keys, region, endpoint) stands in the environment, under
@@ -91,13 +94,19 @@ impl Store {
         let options = environment.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (objects, prefix) = object_store::parse_url_opts(&url, options)
             .map_err(|source| StoreError::Url { url: address.to_owned(), source: Box::new(source) })?;
-        Ok(Self { objects: Arc::from(objects), prefix, root: None })
+        Ok(Self { objects: Arc::from(objects), prefix, address: address.to_owned(), root: None })
     }
 
     /// Where it reads and writes, and the beginning of all its names there.
     #[must_use]
     pub fn objects(&self) -> (Arc<dyn ObjectStore>, ObjectPath) {
         (Arc::clone(&self.objects), self.prefix.clone())
+    }
+
+    /// Its URL: that of a directory is its whole path.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Puts files, in their order, each whole or not at all. They are there after a crash when this returns.

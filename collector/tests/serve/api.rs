@@ -57,7 +57,7 @@ pub(crate) fn ask(collector: &Collector, path: &str, parameters: &[(&str, &str)]
 }
 
 /// `main;cycle self/total` of each node, the root left out.
-fn nodes(flamegraph: &Value) -> Vec<String> {
+pub(crate) fn nodes(flamegraph: &Value) -> Vec<String> {
     let column = |name: &str| flamegraph["nodes"][name].as_array().cloned().unwrap_or_default();
     let (parents, names, own, totals) = (column("parent"), column("name"), column("self"), column("total"));
     let mut paths: Vec<String> = Vec::new();

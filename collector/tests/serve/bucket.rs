@@ -6,9 +6,10 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use collector::store::path::{FilePath, Table};
@@ -22,17 +23,21 @@ use super::{
     read::{counts, rows_of},
 };
 
-const NAME: &str = "profiles";
+pub(crate) const NAME: &str = "profiles";
 
 /// The bucket; its server ends with the test.
 #[derive(Clone, Default)]
-struct Bucket {
+pub(crate) struct Bucket {
     objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     is_failing: Arc<AtomicBool>,
+    /// How far away it is: each request waits so long.
+    delay_ms: Arc<AtomicU64>,
+    n_requests: Arc<AtomicU64>,
+    n_bytes: Arc<AtomicU64>,
 }
 
 impl Bucket {
-    fn start(&self) -> SocketAddr {
+    pub(crate) fn start(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
         let address = listener.local_addr().expect("has an address");
         let it = self.clone();
@@ -44,6 +49,17 @@ impl Bucket {
             }
         });
         address
+    }
+
+    /// Moves it, and begins to count anew.
+    pub(crate) fn set_delay(&self, delay_ms: u64) {
+        self.delay_ms.store(delay_ms, Ordering::Relaxed);
+        self.counts();
+    }
+
+    /// Requests since this was asked the last time, and bytes of answers to them.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.n_requests.swap(0, Ordering::Relaxed), self.n_bytes.swap(0, Ordering::Relaxed))
     }
 
     fn serve(&self, stream: &TcpStream) -> Option<()> {
@@ -79,6 +95,9 @@ impl Bucket {
                 "HTTP/1.1 {status} X\r\n{more}Content-Length: {}\r\nETag: \"x\"\r\nLast-Modified: Sat, 21 Nov 2026 17:00:00 GMT\r\n\r\n",
                 body.len()
             );
+            thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)));
+            self.n_requests.fetch_add(1, Ordering::Relaxed);
+            self.n_bytes.fetch_add(u64::try_from(body.len()).ok()?, Ordering::Relaxed);
             let mut stream = stream;
             stream.write_all(&[head.as_bytes(), &body].concat()).ok()?;
         }
@@ -148,6 +167,17 @@ fn part(range: &str, n_bytes: usize) -> Option<(usize, usize)> {
     })
 }
 
+/// What programs know a bucket by.
+pub(crate) fn variables(address: SocketAddr) -> [(&'static str, String); 5] {
+    [
+        ("AWS_ENDPOINT", format!("http://{address}")),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "key".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+    ]
+}
+
 #[test]
 fn a_bucket_holds_what_a_directory_would_and_gets_what_waited_while_it_failed() {
     let bucket = Bucket::default();
@@ -155,13 +185,7 @@ fn a_bucket_holds_what_a_directory_would_and_gets_what_waited_while_it_failed() 
     let home = Home::new(&format!(
         "store = \"s3://{NAME}/prod\"\n[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 1\n"
     ));
-    let variables = [
-        ("AWS_ENDPOINT", format!("http://{address}")),
-        ("AWS_ALLOW_HTTP", "true".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "key".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-    ];
+    let variables = variables(address);
     let collector = home.start_with(&variables);
     let send = |n: i64| {
         let answer =

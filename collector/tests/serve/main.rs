@@ -6,6 +6,17 @@ mod api;
 mod batches;
 #[cfg(all(test, feature = "cloud"))]
 mod bucket;
+#[cfg(all(test, feature = "cloud"))]
+mod bucket_figures;
+#[cfg(test)]
+#[cfg(all(feature = "cloud", feature = "cluster"))]
+mod cluster_answers;
+#[cfg(test)]
+#[cfg(feature = "cluster")]
+mod cluster_figures;
+#[cfg(test)]
+#[cfg(feature = "cluster")]
+mod cluster_programs;
 #[cfg(test)]
 mod collector;
 #[cfg(test)]

@@ -29,6 +29,7 @@ fn chance(seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// A number of the environment.
 pub(crate) fn size(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |n| n.parse().expect("is a number"))
 }

@@ -11,7 +11,8 @@ use super::{
     collector::{Collector, Home, try_post},
 };
 
-fn sql_as(collector: &Collector, tenant: &str, sql: &str) -> (u16, Value) {
+/// The answer to a statement about the last hours.
+pub(crate) fn sql_as(collector: &Collector, tenant: &str, sql: &str) -> (u16, Value) {
     let body = json!({"sql": sql, "from": "now-5h"}).to_string();
     let headers = [("Content-Type", "application/json"), ("X-Scope-OrgID", tenant)];
     let answer = try_post(collector.web, "/api/v1/sql", &headers, body.as_bytes()).expect("answers");

@@ -19,6 +19,8 @@ use crate::{
 };
 
 const NOT_ROOT: &str = "needs root";
+/// What the collector's tests of a cluster need.
+const CLUSTER: &str = "collector/cluster";
 
 /// What the privileged tests are handed, through the environment.
 #[derive(Default)]
@@ -57,7 +59,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     let chdb = fetched(workspace, "chdb", fetch::chdb::find, tally);
     tally.step("unprivileged tests", || {
         let mut command = workspace.cargo();
-        command.args(["test", "--workspace", "--no-fail-fast"]);
+        command.args(["test", "--workspace", "--features", CLUSTER, "--no-fail-fast"]);
         for (name, part) in [("BRAZIER_CHDB", &chdb), ("BRAZIER_PLAYWRIGHT", &playwright)] {
             if let Some(part) = part {
                 command.env(name, part);
@@ -137,7 +139,16 @@ fn checks(workspace: &Workspace, tally: &mut Tally) {
 fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
     let mut command = workspace.cargo();
     command
-        .args(["test", "--workspace", "--features", "tests/privileged", "--test", "suite"])
+        .args([
+            "test",
+            "--workspace",
+            "--features",
+            CLUSTER,
+            "--features",
+            "tests/privileged",
+            "--test",
+            "suite",
+        ])
         .args(["--", "--test-threads=1"])
         .env("BRAZIER_AGENT", targets.agent()?)
         .env("BRAZIER_PROGRAMS", targets.programs()?);
