@@ -20,10 +20,10 @@ const N_ROUNDS: usize = 10;
 /// Not with the hits of any probe on a target.
 const COUNTED_APART: u64 = (MAX_PROBES as u64 - 1) << PROBE_SHIFT;
 
-/// Begins with an instruction that the kernel emulates.
+/// Begins with an instruction that the kernel emulates. It says how it is unwound, as compilers do for other functions.
 #[unsafe(naked)]
 extern "C" fn probed(_: u64) {
-    core::arch::naked_asm!("nop", "ret");
+    core::arch::naked_asm!(".cfi_startproc", "nop", "ret", ".cfi_endproc");
 }
 
 /// What a probe costs.
