@@ -132,6 +132,8 @@ pub struct Aggregate {
     /// Those of waits that no sample has told of yet, by thread.
     woken: HashMap<u32, StackIndex>,
     counted: HashMap<Key, Counted>,
+    /// Time of iterations of event loops that took long: told of the samples in them a second time.
+    stalled: HashMap<Key, Counted>,
     /// In the place of `counted` where it must be known when something was counted.
     over_time: Option<Timeline<Key, Event>>,
     n_samples: u64,
@@ -186,14 +188,14 @@ impl Aggregate {
         match &mut self.over_time {
             // Threads that come and go would be rows without an end.
             Some(rows) => rows.add(Key { tid: sample.tgid, ..key }, sample.time_ns, estimate.weight),
-            None => self.count(key, estimate),
+            None => self.counted.entry(key).or_default().add(estimate),
         }
         Added { key, walked: key.user.and_then(|user| self.note_use(user, sample.time_ns)) }
     }
 
-    /// Counts for a key that was [held](Self::hold).
-    pub fn count(&mut self, key: Key, estimate: Estimate) {
-        self.counted.entry(key).or_default().add(estimate);
+    /// Counts time of a long iteration for the key of a sample that was taken in it.
+    pub fn count_stalled(&mut self, key: Key, estimate: Estimate) {
+        self.stalled.entry(key).or_default().add(estimate);
     }
 
     /// Takes in a sample of an image without counting it; gives what it would be counted by.
@@ -216,12 +218,6 @@ impl Aggregate {
         self.n_samples += 1;
         let waker = self.waker_of(sample);
         Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel, waker }
-    }
-
-    /// The same for one whose key shall be counted later, if at all.
-    pub fn hold(&mut self, sample: &Sample, image_id: ImageId, mappings: &Mappings, files: &Files) -> Added {
-        let key = self.take_in(sample, image_id, mappings, files);
-        Added { key, walked: key.user.and_then(|user| self.note_use(user, sample.time_ns)) }
     }
 
     /// Notes that a stack was sampled.

@@ -4,6 +4,7 @@ mod analyze;
 mod ctl;
 mod daemon;
 mod diff;
+mod doctor;
 mod memory;
 mod off_cpu;
 mod parse;
@@ -19,10 +20,11 @@ use memory::MEMORY_EXAMPLES;
 use parse::{parse_address, parse_distance, parse_interval, parse_label};
 use serde::{Deserialize, Serialize};
 
-pub use analyze::{AnalysisForm, AnalyzeArgs};
+pub use analyze::{AnalysisForm, AnalyzeArgs, AnalyzedEvent};
 pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
 pub use daemon::DaemonArgs;
 pub use diff::{By, DiffArgs};
+pub use doctor::{DoctorArgs, DoctorForm};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 pub use off_cpu::OffCpuArgs;
 pub(crate) use parse::{MAX_INTERVAL_BYTES, parse_duration, parse_size};
@@ -244,32 +246,6 @@ pub struct UnwindArgs {
     /// Where unwind tables are kept from one run to the next
     #[command(flatten)]
     pub table_cache: TableCacheArgs,
-}
-
-/// `agent doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Form of the findings
-    #[arg(long, value_enum, default_value_t = DoctorForm::Text)]
-    pub format: DoctorForm,
-    /// Give up what the daemon gives up after its start, then look: what must still work, and what must not
-    #[arg(long)]
-    pub daemon: bool,
-    /// Directory that the limited process may write; may be given more than once [default: those of the Debian package]
-    #[arg(long, value_name = "DIR", requires = "daemon")]
-    pub writable: Vec<PathBuf>,
-    /// With --daemon: the directories that this configuration of a daemon names, as far as they are there
-    #[arg(long, value_name = "FILE", requires = "daemon", conflicts_with = "writable")]
-    pub config: Option<PathBuf>,
-}
-
-/// Form of the doctor's findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DoctorForm {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 #[cfg(test)]

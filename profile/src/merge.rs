@@ -27,6 +27,22 @@ impl Profile {
         own.start_unix_ns = own.start_unix_ns.min(of_other.start_unix_ns);
     }
 
+    /// The samples that have something of one value, with `samples/count` and that value alone.
+    #[must_use]
+    pub fn only(&self, value_idx: usize) -> Self {
+        let n_samples = self.value_types().iter().position(|it| it.kind == "samples");
+        let value = |sample: &crate::Sample<'_>, at: usize| sample.values.get(at).copied().unwrap_or(0);
+        let mut only = self.without_samples([n_samples, Some(value_idx)].into_iter().flatten());
+        only.weigh_by(only.value_types().len().saturating_sub(1));
+        for sample in self.samples().filter(|sample| value(sample, value_idx) != 0) {
+            let columns = [n_samples, Some(value_idx)].into_iter().flatten();
+            let values: Vec<i64> = columns.map(|at| value(&sample, at)).collect();
+            // As many values as there are types, which were taken from the same columns.
+            let _ = only.add(sample.stack, sample.thread, &values);
+        }
+        only
+    }
+
     fn merge(&mut self, other: &Self, name_of: impl Fn(&str) -> &str, by_number: bool) {
         let column_of = |kind: &_| other.value_types().iter().position(|known| known == kind);
         let columns: Vec<Option<usize>> = self.value_types().iter().map(column_of).collect();

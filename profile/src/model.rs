@@ -115,6 +115,27 @@ impl Profile {
     }
 }
 
+/// Making one of another.
+impl Profile {
+    /// The same tables with some of the value types, in this order, and no samples.
+    pub(crate) fn without_samples(&self, value_idx: impl Iterator<Item = usize>) -> Self {
+        let mut samples = Samples::default();
+        samples.processes = self.samples.processes.clone();
+        samples.threads = self.samples.threads.clone();
+        let value_types: Vec<ValueType> =
+            value_idx.filter_map(|at| self.value_types.get(at)).cloned().collect();
+        Self {
+            meta: self.meta.clone(),
+            value_types,
+            weight_idx: 0,
+            strings: self.strings.clone(),
+            frames: self.frames.clone(),
+            stacks: self.stacks.clone(),
+            samples,
+        }
+    }
+}
+
 /// Reading.
 impl Profile {
     /// How the profile came to be.

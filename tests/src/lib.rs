@@ -2,6 +2,7 @@
 //! happens. Nothing in here knows what a right answer is; that is what `suite/` says.
 
 pub mod agent;
+pub mod analysis;
 pub mod bpf;
 pub mod chaos;
 pub mod control_group;

@@ -75,7 +75,7 @@ fn iterations_below_the_limit_are_counted_and_have_no_stack() -> Result<()> {
 }
 
 /// Asks for a page on a connection of its own; gives how long that took.
-fn ask(address: SocketAddr, path: &str) -> Result<Duration> {
+pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<Duration> {
     let began = SystemTime::now();
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -128,7 +128,7 @@ fn a_handler_that_holds_up_the_event_loop_of_node_is_found_with_its_time() -> Re
 }
 
 /// Asks and reads the log slowly, until it goes.
-struct SlowReader {
+pub(crate) struct SlowReader {
     stop_asking: Arc<AtomicBool>,
     stop_reading: Arc<AtomicBool>,
     asking: JoinHandle<Result<Vec<(u64, u64)>>>,
@@ -139,7 +139,7 @@ struct SlowReader {
 const READ_EVERY: Duration = Duration::from_millis(150);
 
 impl SlowReader {
-    fn start(address: SocketAddr, mut log: File) -> Self {
+    pub(crate) fn start(address: SocketAddr, mut log: File) -> Self {
         let (stop_asking, stop_reading) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let (ask_until, read_until) = (Arc::clone(&stop_asking), Arc::clone(&stop_reading));
         let reading = thread::spawn(move || {
@@ -166,7 +166,7 @@ impl SlowReader {
     }
 
     /// When answers took long, each from and until.
-    fn finish(self) -> Result<Vec<(u64, u64)>> {
+    pub(crate) fn finish(self) -> Result<Vec<(u64, u64)>> {
         self.stop_asking.store(true, Ordering::Relaxed);
         let answers = self.asking.join().ok().context("whoever asks panicked")??;
         self.stop_reading.store(true, Ordering::Relaxed);

@@ -3,6 +3,8 @@
 mod accounting;
 mod allocations;
 mod allocators;
+mod analyze;
+mod analyze_faults;
 mod command;
 mod control;
 mod daemon_budget;

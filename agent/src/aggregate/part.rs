@@ -1,6 +1,8 @@
 //! Parts of what was counted, with the stacks that they need and no others; and a count that begins anew.
 
-use super::{Aggregate, Key};
+use std::collections::HashMap;
+
+use super::{Aggregate, Counted, Key};
 
 /// Distinct stacks that are kept in any case, user and kernel; some hundred bytes each.
 const FEW_STACKS: usize = 2048;
@@ -11,8 +13,18 @@ impl Aggregate {
     /// What was counted of some keys.
     #[must_use]
     pub fn part(&self, is_wanted: impl Fn(&Key) -> bool) -> Self {
+        self.part_of(&self.counted, is_wanted)
+    }
+
+    /// What was counted of long iterations of event loops.
+    #[must_use]
+    pub fn stalled(&self) -> Self {
+        self.part_of(&self.stalled, |_| true)
+    }
+
+    fn part_of(&self, counted: &HashMap<Key, Counted>, is_wanted: impl Fn(&Key) -> bool) -> Self {
         let mut part = Self::default();
-        for (key, counted) in self.counted.iter().filter(|(key, _)| is_wanted(key)) {
+        for (key, counted) in counted.iter().filter(|(key, _)| is_wanted(key)) {
             let user = key.user.and_then(|index| self.user_stacks.values.get(index as usize));
             let kernel = key.kernel.and_then(|index| self.kernel_stacks.values.get(index as usize));
             let key = Key {
@@ -37,6 +49,7 @@ impl Aggregate {
         let part = self.part(|_| true);
         self.n_stacks_cut = part.user_stacks.values.len() + part.kernel_stacks.values.len();
         self.arrived.note_cut();
+        self.stalled.clear();
         self.counted.clear();
         self.counted.shrink_to(2 * part.counted.len());
         part

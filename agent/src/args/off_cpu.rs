@@ -35,7 +35,7 @@ impl Default for OffCpuArgs {
 }
 
 /// A duration that may be short: `100us`, `1ms`, `2s`; a bare number is seconds.
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     match text.strip_suffix("us").map(str::parse) {
         Some(Ok(0_u32)) => Err("must be at least 1us".into()),
         Some(Ok(us)) => Ok(Duration::from_micros(us.into())),

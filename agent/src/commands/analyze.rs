@@ -1,23 +1,34 @@
 //! `agent analyze`: what holds a proxy up, and what to change.
 
+mod files;
+mod live;
+
 use std::io::{self, IsTerminal as _, Write};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use profile::{
     Profile, TextStyle,
     analysis::{self, Analysis, Evidence, write_analysis, write_html},
-    encode::pprof,
+    memory::MemoryReport,
 };
 
-use super::record::{self, PIPED_WIDTH, terminal_width};
+use super::record::{PIPED_WIDTH, terminal_width};
 use crate::{
-    args::{AnalysisForm, AnalyzeArgs, RecordArgs},
-    inputs,
+    args::{AnalysisForm, AnalyzeArgs},
     send::file::Destination,
 };
 
-/// What is analyzed of a profile: time.
-const VALUE: &str = "cpu";
+/// What was recorded, or read.
+#[derive(Default)]
+struct Measured {
+    cpu: Option<Profile>,
+    off_cpu: Option<Profile>,
+    stalls: Option<Profile>,
+    growth: Option<Profile>,
+    memory: Option<MemoryReport>,
+    /// What to bear in mind.
+    notes: Vec<String>,
+}
 
 /// Runs the command; gives the exit code.
 ///
@@ -25,14 +36,15 @@ const VALUE: &str = "cpu";
 /// If nothing can be recorded or read, or the analysis not be written.
 pub fn run(args: &AnalyzeArgs) -> anyhow::Result<u8> {
     let destination = Destination::check(&args.output)?;
-    let (profile, n_unlike) = if args.pids.is_empty() { from_files(args)? } else { (recorded(args)?, 0) };
-    let evidence = Evidence::of_cpu(&profile).with_requests(args.requests);
+    let measured = if args.pids.is_empty() { files::read(args)? } else { live::record(args)? };
+    let mut evidence = Evidence::default()
+        .with_off_cpu(measured.off_cpu.as_ref())
+        .with_stalls(measured.stalls.as_ref())
+        .with_memory(measured.growth.as_ref(), measured.memory.as_ref())
+        .with_requests(args.requests);
+    evidence.cpu = measured.cpu.as_ref();
     let mut found = analysis::analyze(&evidence);
-    if n_unlike > 0 {
-        found
-            .notes
-            .push(format!("{n_unlike} files were left out: they are not of CPU time, or have other labels"));
-    }
+    found.notes.extend(measured.notes);
     let to_terminal = destination == Destination::Stdout && io::stdout().is_terminal();
     let written = destination.write::<anyhow::Error>(|out| Ok(write(&found, args.format, to_terminal, out)?));
     match written {
@@ -65,40 +77,4 @@ fn write(
             write_analysis(found, &mut out, TextStyle { colour, width: Some(width) })
         }
     }
-}
-
-/// Records as `agent record` does.
-fn recorded(args: &AnalyzeArgs) -> anyhow::Result<Profile> {
-    let save = args.save.as_deref().map(Destination::check).transpose()?;
-    let (_, profile) = record::record(&RecordArgs::of_cpu(args))?;
-    if let Some(save) = save {
-        save.write::<anyhow::Error>(|mut out| Ok(pprof::write(&profile, &mut out)?))?;
-    }
-    Ok(profile)
-}
-
-/// All files as one profile, and how many were left out.
-fn from_files(args: &AnalyzeArgs) -> anyhow::Result<(Profile, usize)> {
-    let files = inputs::expand(&args.files)?;
-    let mut whole: Option<Profile> = None;
-    let mut n_unlike = 0;
-    for file in &files {
-        let mut profile = inputs::read(file)?;
-        let types = profile.value_types();
-        let time = types
-            .iter()
-            .position(|it| it.kind == VALUE)
-            .or_else(|| types.iter().position(|it| it.kind == "samples"));
-        let Some(time) = time.filter(|_| inputs::has_labels(&profile, &args.labels)) else {
-            n_unlike += 1;
-            continue;
-        };
-        profile.weigh_by(time);
-        match &mut whole {
-            None => whole = Some(profile),
-            Some(whole) => whole.append(&profile),
-        }
-    }
-    ensure!(n_unlike < files.len(), "none of {n_unlike} profiles is of CPU time and has these labels");
-    Ok((whole.context("no profile")?, n_unlike))
 }

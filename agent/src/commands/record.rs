@@ -62,38 +62,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<(Recording, Profile)> 
     }
     let debuginfod =
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
-    if let Some(missing) = missing_requirement() {
-        bail!("{missing}");
-    }
-    let (targets, description) = targets(args)?;
-    let duration = match &targets {
-        Targets::Command(_) => args.duration,
-        _ => args.duration.or(Some(DEFAULT_DURATION)),
-    };
-
-    let (table_cache, no_cache) = match cache::open(&args.table_cache)? {
-        Ok(cache) => (cache, None),
-        Err(reason) => (None, Some(reason)),
-    };
-
-    let stop = stop_on_signals()?;
-    let bar = progress_bar(duration);
-    let options = Options {
-        targets,
-        follow_children: !args.no_children,
-        sources,
-        probe_budget_percent: args.probe_budget,
-        table_bytes: args.table_memory,
-        table_cache,
-        over_time: false,
-        duration,
-    };
-    let recording = run::record(options, &stop, |elapsed, n_samples| {
-        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        bar.set_message(format!("{n_samples} samples"));
-    });
-    bar.finish_and_clear();
-    let recording = recording?;
+    let Recorded { recording, description, no_cache, stop } = record_sources(args, sources)?;
 
     let fetching =
         ProgressBar::no_length().with_style(style("fetching {spinner} {msg}  Ctrl-C does without"));
@@ -128,6 +97,53 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<(Recording, Profile)> 
     Ok((recording, profile))
 }
 
+/// A recording without a profile, and what is to be said of it.
+pub(super) struct Recorded {
+    pub(super) recording: Recording,
+    /// Whom it is of.
+    pub(super) description: String,
+    /// Why unwind tables are not kept, if they are not.
+    pub(super) no_cache: Option<String>,
+    /// Set by the signal that ended it.
+    stop: Arc<AtomicBool>,
+}
+
+/// Records from several sources side by side.
+pub(super) fn record_sources(args: &RecordArgs, sources: Vec<Source>) -> anyhow::Result<Recorded> {
+    if let Some(missing) = missing_requirement() {
+        bail!("{missing}");
+    }
+    let (targets, description) = targets(args)?;
+    let duration = match &targets {
+        Targets::Command(_) => args.duration,
+        _ => args.duration.or(Some(DEFAULT_DURATION)),
+    };
+
+    let (table_cache, no_cache) = match cache::open(&args.table_cache)? {
+        Ok(cache) => (cache, None),
+        Err(reason) => (None, Some(reason)),
+    };
+
+    let stop = stop_on_signals()?;
+    let bar = progress_bar(duration);
+    let options = Options {
+        targets,
+        follow_children: !args.no_children,
+        sources,
+        probe_budget_percent: args.probe_budget,
+        table_bytes: args.table_memory,
+        table_cache,
+        over_time: false,
+        duration,
+    };
+    let recording = run::record(options, &stop, |elapsed, n_samples| {
+        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        bar.set_message(format!("{n_samples} samples"));
+    });
+    bar.finish_and_clear();
+    Ok(Recorded { recording: recording?, description, no_cache, stop })
+}
+
 /// What is missing for any recording on this host, and what mends it.
 pub(super) fn missing_requirement() -> Option<String> {
     kernel::mount_tracefs_if_missing();
@@ -139,7 +155,7 @@ pub(super) fn missing_requirement() -> Option<String> {
     }
 }
 
-fn frequency(frequency: i64) -> anyhow::Result<u64> {
+pub(super) fn frequency(frequency: i64) -> anyhow::Result<u64> {
     let limit = kernel::max_frequency_hz().context("cannot read kernel.perf_event_max_sample_rate")?;
     match u64::try_from(frequency) {
         Ok(0) | Err(_) => bail!("--frequency {frequency}: must be at least 1 sample a second"),

@@ -39,6 +39,8 @@ pub struct Recording {
     pub processes: Processes,
     /// Counted stacks.
     pub aggregate: Aggregate,
+    /// The stacks of long iterations of event loops, if those were looked at.
+    pub stalled: Aggregate,
     /// Files that were mapped, open since they were first seen.
     pub objects: HashMap<FileId, Arc<ObjectFile>>,
     /// Where the functions of files are, by their unwind information.
@@ -93,9 +95,25 @@ impl Recording {
             }
             source => source,
         };
+        let aggregate = if source.stall_ns().is_some() { &self.stalled } else { &self.aggregate };
+        self.collected_of(source, aggregate)
+    }
+
+    /// What was counted of one source, where several were recorded side by side.
+    #[must_use]
+    pub fn part(&self, source: Source) -> Aggregate {
+        match source {
+            Source::Loop { .. } => self.stalled.part(|_| true),
+            _ => self.aggregate.part(|key| source.gives(key.event)),
+        }
+    }
+
+    /// What a profile of one source is made from, of a [part](Self::part) of it.
+    #[must_use]
+    pub fn collected_of<'a>(&'a self, source: Source, aggregate: &'a Aggregate) -> Collected<'a> {
         Collected {
             source,
-            aggregate: &self.aggregate,
+            aggregate,
             processes: &self.processes,
             objects: &self.objects,
             functions: &self.functions,

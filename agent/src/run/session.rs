@@ -305,6 +305,7 @@ impl Session {
         } = self;
         Ok(Recording {
             processes,
+            stalled: aggregate.stalled(),
             aggregate,
             objects,
             functions,

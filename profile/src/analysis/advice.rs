@@ -11,6 +11,8 @@ pub struct Advice {
     pub title: String,
     /// What it is about.
     pub group: Group,
+    /// What it is sorted by: of the time of the worker that loses most, what the change gives back at most.
+    pub weight_percent: f64,
     /// What was measured that says so.
     pub evidence: Vec<String>,
     /// The heaviest stack that says so, root first.
@@ -27,10 +29,33 @@ pub struct Advice {
 /// An estimate of what a change brings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Gain {
-    /// Of all CPU time of the target, at least.
-    pub cpu_percent_low: f64,
+    /// What it is a share of.
+    pub of: Resource,
+    /// At least.
+    pub percent_low: f64,
     /// At most.
-    pub cpu_percent_high: f64,
+    pub percent_high: f64,
     /// How it was estimated.
     pub how: String,
+}
+
+/// What can be gained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// All CPU time of the target.
+    CpuTime,
+    /// The time of the worker that loses most of it.
+    WorkerTime,
+}
+
+impl Resource {
+    /// As it stands behind a share.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CpuTime => "CPU time",
+            Self::WorkerTime => "the worker's time",
+        }
+    }
 }

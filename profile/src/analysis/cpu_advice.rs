@@ -1,10 +1,11 @@
 //! Advice on CPU time. Each rule looks for frames that only one configuration has, and says nothing without them.
 
 use super::{
-    advice::{Advice, Gain},
+    advice::{Advice, Gain, Resource},
     groups::Group,
     pattern,
     proxy::Proxy,
+    stacks, zlib_advice,
 };
 use crate::{FrameHandle, FrameKind, Profile};
 
@@ -12,7 +13,8 @@ use crate::{FrameHandle, FrameKind, Profile};
 const WORTH_PERCENT: f64 = 5.0;
 /// A handshake is not a matter of bulk, and nor is a log line: they are worth less than this only if all is well.
 const SMALL_PERCENT: f64 = 3.0;
-const MAX_STACK: usize = 24;
+/// Expressions that take more than half of all time are tried in many ways, also where they are interpreted.
+const PATHOLOGICAL_PERCENT: f64 = 50.0;
 
 /// Functions that only levels 4 to 9 of zlib run; 1 to 3 run `deflate_fast`.
 const SLOW_DEFLATE: &str = "deflate_slow deflate_medium";
@@ -50,7 +52,7 @@ struct Found {
     stack: Vec<String>,
 }
 
-/// All that can be advised, the largest gain first.
+/// All that can be advised.
 pub(super) fn of(profile: &Profile, proxy: Option<Proxy>) -> Vec<Advice> {
     let total = profile.total(profile.weight_idx()) as f64;
     if total <= 0.0 {
@@ -67,9 +69,8 @@ pub(super) fn of(profile: &Profile, proxy: Option<Proxy>) -> Vec<Advice> {
         Facts::contended_malloc,
         Facts::contended_accept,
     ];
-    let mut advice: Vec<Advice> = rules.into_iter().filter_map(|rule| rule(&facts)).collect();
-    advice.sort_by(|a, b| b.gain.cpu_percent_high.total_cmp(&a.gain.cpu_percent_high));
-    advice
+    let advice = rules.into_iter().filter_map(|rule| rule(&facts));
+    advice.chain(zlib_advice::of(profile, proxy, total)).collect()
 }
 
 impl Facts<'_> {
@@ -85,10 +86,12 @@ impl Facts<'_> {
         Some(Advice {
             title: "responses are compressed at a high level".to_owned(),
             group: Group::Compression,
+            weight_percent: 0.0,
             evidence: vec![format!("{:.1} % of CPU time in deflate_slow, which levels 1 to 3 do not run", found.percent)],
             gain: Gain {
-                cpu_percent_low: 0.2 * found.percent,
-                cpu_percent_high: 0.75 * found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.2 * found.percent,
+                percent_high: 0.75 * found.percent,
                 how: "from level 4, or from level 6: zlib 1.2.13 takes 2.1 ms at level 1 for 212 KB of text, 3.6 at level 3, 3.5 \
                       at level 4, 8.6 at level 6 and 13.8 at level 9; the output of level 3 is 9 % larger than that of level 6"
                     .to_owned(),
@@ -126,10 +129,12 @@ impl Facts<'_> {
         Some(Advice {
             title: "most TLS handshakes are full ones".to_owned(),
             group: Group::Tls,
+            weight_percent: 0.0,
             evidence,
             gain: Gain {
-                cpu_percent_low: 0.3 * found.percent,
-                cpu_percent_high: 0.9 * found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.3 * found.percent,
+                percent_high: 0.9 * found.percent,
                 how: "a third of clients resume, or nine tenths do; each that does saves its signature"
                     .to_owned(),
             },
@@ -150,10 +155,12 @@ impl Facts<'_> {
         Some(Advice {
             title: "every request writes to the access log by a system call of its own".to_owned(),
             group: Group::Logging,
+            weight_percent: 0.0,
             evidence: vec![format!("{:.1} % of CPU time in write() of a log file", found.percent)],
             gain: Gain {
-                cpu_percent_low: 0.7 * found.percent,
-                cpu_percent_high: 0.95 * found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.7 * found.percent,
+                percent_high: 0.95 * found.percent,
                 how: "a line of 200 bytes fits 300 times into a buffer of 64 KiB: one write in the place of 300, each of \
                       which copies more"
                     .to_owned(),
@@ -177,13 +184,15 @@ impl Facts<'_> {
         Some(Advice {
             title: "regular expressions are interpreted".to_owned(),
             group: Group::Regex,
+            weight_percent: 0.0,
             evidence: vec![format!(
                 "{:.1} % of CPU time in PCRE's interpreter, {compiled:.1} % in compiled expressions",
                 found.percent - compiled
             )],
             gain: Gain {
-                cpu_percent_low: 0.3 * found.percent,
-                cpu_percent_high: 0.8 * found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.3 * found.percent,
+                percent_high: 0.8 * found.percent,
                 how: "compiled expressions take between two thirds and a fifth of the time, by expression"
                     .to_owned(),
             },
@@ -196,16 +205,20 @@ impl Facts<'_> {
     fn heavy_regex(&self) -> Option<Advice> {
         let compiled = self.with_any(PCRE_JIT);
         let go = self.with_any("regexp.(*Regexp)*");
-        let found = compiled.or(go).filter(|found| found.percent >= 2.0 * WORTH_PERCENT)?;
+        let interpreted = self.with_any(PCRE_MATCH).filter(|found| found.percent >= PATHOLOGICAL_PERCENT);
+        let compiled_or_go = compiled.or(go).filter(|found| found.percent >= 2.0 * WORTH_PERCENT);
+        let found = interpreted.or(compiled_or_go)?;
         let directive = (self.proxy == Some(Proxy::Nginx))
             .then(|| "location = /path { ... } or location ^~ /prefix/ { ... }".to_owned());
         Some(Advice {
             title: "requests are matched against expensive regular expressions".to_owned(),
             group: Group::Regex,
+            weight_percent: 0.0,
             evidence: vec![format!("{:.1} % of CPU time matches regular expressions", found.percent)],
             gain: Gain {
-                cpu_percent_low: 0.5 * found.percent,
-                cpu_percent_high: found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.5 * found.percent,
+                percent_high: found.percent,
                 how:
                     "exact and prefix matches cost next to nothing; half of the requests find one, or all do"
                         .to_owned(),
@@ -233,13 +246,15 @@ impl Facts<'_> {
         Some(Advice {
             title: "files are copied through the worker".to_owned(),
             group: Group::Copying,
+            weight_percent: 0.0,
             evidence: vec![
                 format!("{:.1} % of CPU time reads files into the memory of the worker", found.percent),
                 "no sendfile() was seen, and neither TLS nor compression needs the bytes".to_owned(),
             ],
             gain: Gain {
-                cpu_percent_low: 0.5 * found.percent,
-                cpu_percent_high: found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.5 * found.percent,
+                percent_high: found.percent,
                 how: "the reading goes; sending from the page cache costs up to half of it".to_owned(),
             },
             stack: found.stack,
@@ -254,13 +269,15 @@ impl Facts<'_> {
         Some(Advice {
             title: "threads wait for each other in malloc".to_owned(),
             group: Group::Allocation,
+            weight_percent: 0.0,
             evidence: vec![
                 format!("{:.1} % of CPU time waits for the locks of glibc's malloc", waits.percent),
                 format!("{inside:.1} % is spent in it"),
             ],
             gain: Gain {
-                cpu_percent_low: waits.percent,
-                cpu_percent_high: waits.percent + 0.5 * inside,
+                of: Resource::CpuTime,
+                percent_low: waits.percent,
+                percent_high: waits.percent + 0.5 * inside,
                 how: "an allocator with caches for each thread does without the waiting, and up to half of the work".to_owned(),
             },
             stack: waits.stack,
@@ -278,13 +295,15 @@ impl Facts<'_> {
         Some(Advice {
             title: "workers wait for each other to accept connections".to_owned(),
             group: Group::Locks,
+            weight_percent: 0.0,
             evidence: vec![format!(
                 "{:.1} % of CPU time spins for the lock of a listening socket",
                 found.percent
             )],
             gain: Gain {
-                cpu_percent_low: 0.8 * found.percent,
-                cpu_percent_high: found.percent,
+                of: Resource::CpuTime,
+                percent_low: 0.8 * found.percent,
+                percent_high: found.percent,
                 how: "nobody else takes the lock of a worker's own queue".to_owned(),
             },
             stack: found.stack,
@@ -358,18 +377,9 @@ impl Facts<'_> {
                 }
             }
         }
-        (sum > 0.0).then(|| Found { percent: 100.0 * sum / self.total, stack: self.names(&heaviest.1) })
-    }
-
-    /// Root first; of a deep stack the innermost.
-    fn names(&self, leaf_first: &[FrameHandle]) -> Vec<String> {
-        let frames =
-            leaf_first.iter().take(MAX_STACK).rev().filter_map(|frame| self.profile.frame_at(*frame));
-        frames
-            .map(|frame| {
-                let mark = if frame.kind == FrameKind::Kernel { "_[k]" } else { "" };
-                format!("{}{mark}", self.profile.frame_name(frame))
-            })
-            .collect()
+        (sum > 0.0).then(|| Found {
+            percent: 100.0 * sum / self.total,
+            stack: stacks::names(self.profile, &heaviest.1),
+        })
     }
 }

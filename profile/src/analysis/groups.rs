@@ -30,6 +30,12 @@ pub enum Group {
     Interrupts,
     /// None of these.
     Other,
+    /// No CPU time: a thread waits for a disk, a lock, a peer.
+    Waiting,
+    /// No kind of work: what keeps an event loop from its events.
+    EventLoop,
+    /// No time at all: memory that grows.
+    Memory,
 }
 
 impl Group {
@@ -49,6 +55,9 @@ impl Group {
             Self::GarbageCollection => "garbage collection",
             Self::Interrupts => "interrupts",
             Self::Other => "other",
+            Self::Waiting => "waiting",
+            Self::EventLoop => "event loop",
+            Self::Memory => "memory",
         }
     }
 }

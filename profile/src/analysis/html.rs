@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use super::{
-    report::{Analysis, CpuAnalysis},
+    cpu::CpuAnalysis,
+    html_sections,
+    report::Analysis,
     text::{cpu_line, headline},
 };
 
@@ -30,11 +32,9 @@ pub fn write_html(analysis: &Analysis, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "<h2>Bottlenecks</h2>\n<table>")?;
         for it in &analysis.bottlenecks {
             let (what, evidence) = (escaped(&it.what), escaped(&it.evidence));
-            writeln!(
-                out,
-                "<tr><td class=\"n\">{:.1} %</td><td>{what}</td><td>{evidence}</td></tr>",
-                it.weight_percent
-            )?;
+            write!(out, "<tr><td class=\"n\">{:.1} %</td><td>{what}</td><td>{evidence}", it.weight_percent)?;
+            stack(&it.stack, out)?;
+            writeln!(out, "</td></tr>")?;
         }
         writeln!(out, "</table>")?;
     }
@@ -42,6 +42,7 @@ pub fn write_html(analysis: &Analysis, out: &mut impl Write) -> io::Result<()> {
     if let Some(cpu) = &analysis.cpu {
         tables(cpu, out)?;
     }
+    html_sections::write(analysis, out)?;
     for note in &analysis.notes {
         writeln!(out, "<p>Note: {}</p>", escaped(note))?;
     }
@@ -60,22 +61,28 @@ fn advice(analysis: &Analysis, out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(
             out,
-            "</ul>\n<p>Gain: {:.1} to {:.1} % of CPU time. {}</p>\n<p>{}</p>",
-            it.gain.cpu_percent_low,
-            it.gain.cpu_percent_high,
+            "</ul>\n<p>Gain: {:.1} to {:.1} % of {}. {}</p>\n<p>{}</p>",
+            it.gain.percent_low,
+            it.gain.percent_high,
+            it.gain.of.name(),
             escaped(&it.gain.how),
             escaped(&it.change)
         )?;
         if let Some(directive) = &it.directive {
             writeln!(out, "<pre>{}</pre>", escaped(directive))?;
         }
-        writeln!(
-            out,
-            "<details><summary>Stack</summary><pre>{}</pre></details></section>",
-            escaped(&it.stack.join("\n"))
-        )?;
+        stack(&it.stack, out)?;
+        writeln!(out, "</section>")?;
     }
     Ok(())
+}
+
+/// Folded away: not everybody reads it.
+fn stack(stack: &[String], out: &mut impl Write) -> io::Result<()> {
+    if stack.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<details><summary>Stack</summary><pre>{}</pre></details>", escaped(&stack.join("\n")))
 }
 
 fn tables(cpu: &CpuAnalysis, out: &mut impl Write) -> io::Result<()> {
@@ -108,7 +115,7 @@ fn tables(cpu: &CpuAnalysis, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Names come from other people's binaries.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::report::{Analysis, CpuAnalysis};
+use super::{cpu::CpuAnalysis, report::Analysis};
 use crate::{
     report_text::{BOLD, GREEN, RESET, TextStyle, YELLOW, cut, printable},
     units::time_text,
@@ -17,8 +17,8 @@ pub fn write_analysis(analysis: &Analysis, out: &mut impl io::Write, style: Text
     write!(out, "{}", Styled { analysis, style })
 }
 
-struct Styled<'a> {
-    analysis: &'a Analysis,
+pub(super) struct Styled<'a> {
+    pub(super) analysis: &'a Analysis,
     style: TextStyle,
 }
 
@@ -35,6 +35,7 @@ impl fmt::Display for Styled<'_> {
             self.groups(f, cpu)?;
             self.hotspots(f, cpu)?;
         }
+        self.other_sections(f)?;
         it.notes.iter().try_for_each(|note| writeln!(f, "\nnote: {}", printable(note)))
     }
 }
@@ -73,11 +74,14 @@ impl Styled<'_> {
         if self.analysis.bottlenecks.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n{}", self.paint(BOLD, "bottlenecks, the heaviest first"))?;
+        writeln!(f, "\n{}", self.paint(BOLD, "bottlenecks, by the share of its time that a worker loses"))?;
         for it in &self.analysis.bottlenecks {
-            let row =
-                format!("{:>6.1} %  {}: {}", it.weight_percent, printable(&it.what), printable(&it.evidence));
+            let row = format!("{:>6.1} %  {}", it.weight_percent, printable(&it.what));
             writeln!(f, "{}", self.fitted(&row))?;
+            writeln!(f, "          {}", printable(&it.evidence))?;
+            if !it.stack.is_empty() {
+                writeln!(f, "          {}", self.stack(&it.stack, 10))?;
+            }
         }
         Ok(())
     }
@@ -96,12 +100,15 @@ impl Styled<'_> {
             for evidence in &it.evidence {
                 writeln!(f, "   seen    {}", printable(evidence))?;
             }
-            writeln!(f, "   stack   {}", self.fitted_tail(&printable(&it.stack.join(" > ")), 11))?;
+            if !it.stack.is_empty() {
+                writeln!(f, "   stack   {}", self.stack(&it.stack, 11))?;
+            }
             writeln!(
                 f,
-                "   gain    {:.1} to {:.1} % of CPU time: {}",
-                it.gain.cpu_percent_low,
-                it.gain.cpu_percent_high,
+                "   gain    {:.1} to {:.1} % of {}: {}",
+                it.gain.percent_low,
+                it.gain.percent_high,
+                it.gain.of.name(),
                 printable(&it.gain.how)
             )?;
             writeln!(f, "   change  {}", printable(&it.change))?;
@@ -152,7 +159,7 @@ impl Styled<'_> {
         }
     }
 
-    fn paint(&self, colour: &str, text: &str) -> String {
+    pub(super) fn paint(&self, colour: &str, text: &str) -> String {
         if self.style.colour && !colour.is_empty() {
             format!("{colour}{text}{RESET}")
         } else {
@@ -160,8 +167,13 @@ impl Styled<'_> {
         }
     }
 
-    fn fitted(&self, text: &str) -> String {
+    pub(super) fn fitted(&self, text: &str) -> String {
         self.style.width.map_or_else(|| text.to_owned(), |width| cut(text, width.max(MIN_NAME_CHARS)))
+    }
+
+    /// Functions, root first, as far as they fit.
+    fn stack(&self, stack: &[String], n_used: usize) -> String {
+        self.fitted_tail(&printable(&stack.join(" > ")), n_used)
     }
 
     /// The end of a stack says most.

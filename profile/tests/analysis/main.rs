@@ -1,8 +1,11 @@
 //! What is said of profiles of which it is known what is wrong with them, and of some with which nothing is.
 
+mod memory;
+mod waits;
+
 use profile::{
     Frame, FrameHandle, KERNEL_MAPPING, Mapping, Meta, Profile, TextStyle, ValueType,
-    analysis::{self, Analysis, Evidence, Group, Proxy},
+    analysis::{self, Analysis, Evidence, Group, Proxy, Resource},
 };
 use quick_xml::{Reader, events::Event};
 
@@ -26,12 +29,12 @@ fn profile(process: &str, stacks: &[(&str, i64)]) -> Profile {
     profile
 }
 
-fn frame(profile: &mut Profile, part: &str) -> FrameHandle {
+pub(crate) fn frame(profile: &mut Profile, part: &str) -> FrameHandle {
     let (file, function) = part.split_once(':').expect("has a file");
     let name = profile.intern(function);
     let path = profile.intern(if file == "k" { KERNEL_MAPPING } else { file });
     let frame = match file {
-        "jit" => Frame::jit(1),
+        "jit" => Frame::jit(1).named(name),
         "k" => Frame::kernel(profile.mapping(Mapping::file(path, None)), 1).named(name),
         _ => Frame::native(profile.mapping(Mapping::file(path, None)), 1).named(name),
     };
@@ -42,7 +45,7 @@ fn analysis(process: &str, stacks: &[(&str, i64)]) -> Analysis {
     analysis::analyze(&Evidence::of_cpu(&profile(process, stacks)))
 }
 
-fn text(analysis: &Analysis) -> String {
+pub(crate) fn text(analysis: &Analysis) -> String {
     let mut text = Vec::new();
     analysis::write_analysis(analysis, &mut text, TextStyle::default()).expect("writes");
     String::from_utf8(text).expect("is text")
@@ -152,7 +155,8 @@ fn each_planted_fault_is_named_first_with_its_evidence_and_directive() {
             !only.evidence.is_empty() && !only.stack.is_empty() && !only.gain.how.is_empty(),
             "{only:#?}"
         );
-        assert!(only.gain.cpu_percent_low <= only.gain.cpu_percent_high, "{only:#?}");
+        assert!(only.gain.percent_low <= only.gain.percent_high, "{only:#?}");
+        assert_eq!(only.gain.of, Resource::CpuTime, "{only:#?}");
         assert!(text(&seen).contains(&only.title), "{}", text(&seen));
     }
 }
@@ -191,27 +195,43 @@ fn of_too_little_nothing_is_said() {
 }
 
 #[test]
-fn a_library_without_names_is_said_to_have_none_and_nothing_is_advised_of_it() {
+fn a_library_without_names_is_said_to_have_none_and_its_level_is_told_by_its_hottest_function() {
     let mut stripped = profile("nginx", CLEAN);
     let path = stripped.intern("/usr/lib/libz.so.1.2.13");
     let libz = stripped.mapping(Mapping::file(path, None));
     let place = stripped.frame(Frame::native(libz, 0x4970));
     let process = stripped.process(4711, "nginx");
     let thread = stripped.thread(process, 4712, "worker");
-    let stack = stripped.stack([place]);
-    stripped.add(stack, thread, &[2500, 2_500_000_000]).expect("has two values");
+    let other = stripped.frame(Frame::native(libz, 0x57e0));
+    // As at level 1, by what was measured: half of it searches for matches.
+    for (place, count) in [(place, 1250), (other, 1250)] {
+        let stack = stripped.stack([place]);
+        stripped.add(stack, thread, &[count, count * 1_000_000]).expect("has two values");
+    }
     let seen = analysis::analyze(&Evidence::of_cpu(&stripped));
     assert_eq!(seen.advice, [], "{}", text(&seen));
     assert!(seen.notes.iter().any(|note| note.contains("libz.so.1.2.13 have no names")), "{:?}", seen.notes);
+    // As at level 6.
+    let stack = stripped.stack([place]);
+    stripped.add(stack, thread, &[4000, 4_000_000_000]).expect("has two values");
+    let seen = analysis::analyze(&Evidence::of_cpu(&stripped));
+    let [only] = seen.advice.as_slice() else { panic!("{}", text(&seen)) };
+    assert_eq!(only.directive.as_deref(), Some("gzip_comp_level 2;"), "{only:#?}");
 }
 
 #[test]
-fn a_thread_without_time_left_is_the_first_bottleneck() {
+fn what_a_thread_without_time_left_does_is_the_first_bottleneck() {
     let seen =
         analysis("haproxy", &[("haproxy:main haproxy:run_poll_loop haproxy:h1_headers_to_hdr_list", 9500)]);
     assert_eq!(seen.proxy, Some(Proxy::HAProxy));
-    let whats: Vec<&str> = seen.bottlenecks.iter().map(|it| it.what.as_str()).collect();
-    assert_eq!(whats, ["parsing", "1 of 1 threads that run has no time left"], "{seen:#?}");
+    let [only] = seen.bottlenecks.as_slice() else { panic!("{}", text(&seen)) };
+    assert_eq!((only.what.as_str(), only.group), ("parsing", Group::Parsing), "{only:#?}");
+    assert!(only.evidence.contains("was on a CPU for 95 % of the time"), "{only:#?}");
+    assert!((only.weight_percent - 90.25).abs() < 0.1, "95 % of the time, and all of it counts: {only:#?}");
+    // A thread with time left loses little by what it does.
+    let seen = analysis("haproxy", &[("haproxy:main haproxy:h1_headers_to_hdr_list", 2000)]);
+    let weights: Vec<f64> = seen.bottlenecks.iter().map(|it| it.weight_percent).collect();
+    assert_eq!(weights, [4.0], "{seen:#?}");
 }
 
 #[test]

@@ -40,6 +40,17 @@ impl Load {
         Ok(Self { running: Running::start(&mut command)?, _script: None })
     }
 
+    /// The same for another page.
+    ///
+    /// # Errors
+    /// If wrk is missing.
+    pub fn of_page(server: &Server, page: &str) -> Result<Self> {
+        let mut command = Command::new(paths::find("wrk", "wrk")?);
+        command.args(["-t", "1", "-c", "8", "-d"]).arg(format!("{AT_MOST_S}s"));
+        command.args(["-H", "Accept-Encoding: gzip"]).arg(format!("{}{page}", server.url()));
+        Ok(Self { running: Running::start(&mut command)?, _script: None })
+    }
+
     /// The same for so long, with each connection at rest for so long before each request: a server that is not busy.
     ///
     /// # Errors

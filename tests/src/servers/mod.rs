@@ -28,7 +28,8 @@ pub use caddy::start as caddy;
 pub use envoy::start as envoy;
 pub use haproxy::start as haproxy;
 pub use nginx::{
-    start as nginx, start_orphaned as orphaned_nginx, start_with_slow_log as nginx_with_slow_log,
+    start as nginx, start_orphaned as orphaned_nginx, start_with_config as nginx_with,
+    start_with_slow_log as nginx_with_slow_log,
 };
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;

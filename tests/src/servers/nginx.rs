@@ -71,15 +71,23 @@ pub fn start_with_slow_log() -> Result<(Server, File)> {
     // SAFETY: a descriptor of ours and a number.
     let capacity = unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
     ensure!(capacity == 4096, "a FIFO of {capacity} bytes: {}", io::Error::last_os_error());
-    let server = start_with(&format!("access_log {}", path.display()), |nginx| nginx)?;
+    let server = start_with(&format!("access_log {};", path.display()), "", |nginx| nginx)?;
     Ok((server, reader))
 }
 
-fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
-    start_with("access_log off", wrap)
+/// Starts it with more in the part of its configuration that is about HTTP, and in that about its only server.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_with_config(http: &str, server: &str) -> Result<Server> {
+    start_with(&format!("access_log off; {http}"), server, |nginx| nginx)
 }
 
-fn start_with(log: &str, wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
+fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
+    start_with("access_log off;", "", wrap)
+}
+
+fn start_with(http: &str, server: &str, wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
     let nginx = paths::find("nginx", "nginx-light")?;
     let dir = tempfile::tempdir().context("cannot create a directory for nginx")?;
     let address = free_address()?;
@@ -89,10 +97,10 @@ fn start_with(log: &str, wrap: impl FnOnce(Command) -> Command) -> Result<Server
     let config = format!(
         "user root;\ndaemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr warn;\n\
          events {{ worker_connections 64; }}\n\
-         http {{\n  {log};\n  sendfile off;\n  keepalive_requests 1000000;\n\
+         http {{\n  {http}\n  sendfile off;\n  keepalive_requests 1000000;\n\
          \x20 client_body_temp_path body;\n  proxy_temp_path proxy;\n  fastcgi_temp_path fastcgi;\n\
          \x20 uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n\
-         \x20 server {{ listen {address}; root html; }}\n}}\n"
+         \x20 server {{ listen {address}; root html; {server} }}\n}}\n"
     );
     fs::write(dir.path().join("nginx.conf"), config).context("cannot write nginx.conf")?;
     let mut command = Command::new(nginx);

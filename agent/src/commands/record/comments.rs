@@ -51,7 +51,7 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
              (`agent unwind FILE` says why)",
         ),
         (
-            assemble::n_frame_pointer_samples(&recording.aggregate),
+            assemble::n_frame_pointer_samples(recording.collected().aggregate),
             "samples with code that has no unwind information: left by its frame pointer",
         ),
         (

@@ -6,7 +6,11 @@ use abi::{event::Event, sample::Sample};
 
 use super::Session;
 use crate::{
-    aggregate::Added, estimate::Estimate, off_cpu::kind_of_ended, process::FileId, run::late::Taken,
+    aggregate::Added,
+    estimate::Estimate,
+    off_cpu::{kind_of, kind_of_ended},
+    process::FileId,
+    run::late::Taken,
 };
 
 impl Session {
@@ -49,14 +53,10 @@ impl Session {
             Taken::ByKernel => {}
         }
         let (aggregate, files) = (&mut self.aggregate, processes.files());
-        let added = match &mut self.stalls {
-            Some(stalls) => {
-                let added = aggregate.hold(sample, id, &image.mappings, files);
-                stalls.sample(added.key, sample.context, sample.weight);
-                added
-            }
-            None => aggregate.add(sample, estimate, id, &image.mappings, files),
-        };
+        let added = aggregate.add(sample, estimate, id, &image.mappings, files);
+        if let Some(stalls) = self.stalls.as_mut().filter(|_| is_of_time(sample.event)) {
+            stalls.sample(added.key, sample.context, sample.weight);
+        }
         let since_ns = image.since_ns;
         if let Some(file) = self.note(added, sample, since_ns) {
             self.ask_for_table(file, sample.time_ns);
@@ -86,15 +86,11 @@ impl Session {
             let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
             let (aggregate, files) = (&mut self.aggregate, processes.files());
-            let added = match &mut self.stalls {
-                // Too late for its iteration, mostly, which then stands on the others.
-                Some(stalls) => {
-                    let added = aggregate.hold(&it.sample, it.image, &it.mappings, files);
-                    stalls.sample(added.key, it.sample.context, it.sample.weight);
-                    added
-                }
-                None => aggregate.add(&it.sample, estimate, it.image, &it.mappings, files),
-            };
+            let added = aggregate.add(&it.sample, estimate, it.image, &it.mappings, files);
+            // Too late for its iteration, mostly, which then stands on the others.
+            if let Some(stalls) = self.stalls.as_mut().filter(|_| is_of_time(it.sample.event)) {
+                stalls.sample(added.key, it.sample.context, it.sample.weight);
+            }
             let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
             self.note(added, &it.sample, since_ns);
         }
@@ -114,4 +110,9 @@ impl Session {
             self.world.request_table(file);
         }
     }
+}
+
+/// Whether a sample is of time: then it carries when the iteration began that it was taken in.
+fn is_of_time(event: Event) -> bool {
+    event == Event::CPU || kind_of(event).is_some()
 }

@@ -1,4 +1,4 @@
-//! Iterations of event loops that took long: their samples are counted when they are over.
+//! Iterations of event loops that took long: when they are over, their time is counted by the samples in them.
 
 use abi::{
     event::Event,
@@ -39,7 +39,7 @@ impl Session {
         let Some(stalls) = &mut self.stalls else { return };
         let nobody = Key { event: Event::STALLED, image, tid, user: None, kernel: None, waker: None };
         for (key, share_ns) in stalls.stalled(nobody, since_ns, n_ns) {
-            self.aggregate.count(key, Estimate::whole(share_ns));
+            self.aggregate.count_stalled(key, Estimate::whole(share_ns));
         }
     }
 
