@@ -8,6 +8,7 @@ mod doctor;
 mod memory;
 mod off_cpu;
 mod parse;
+mod top;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ use diff::DIFF_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 use parse::{parse_address, parse_distance, parse_interval, parse_label};
 use serde::{Deserialize, Serialize};
+use top::TOP_EXAMPLES;
 
 pub use analyze::{AnalysisForm, AnalyzeArgs, AnalyzedEvent};
 pub use ctl::{CaptureArgs, CtlArgs, CtlCommand};
@@ -28,6 +30,7 @@ pub use doctor::{DoctorArgs, DoctorForm};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 pub use off_cpu::OffCpuArgs;
 pub(crate) use parse::{MAX_INTERVAL_BYTES, parse_duration, parse_size};
+pub use top::TopArgs;
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
 #[derive(Debug, Parser)]
@@ -47,6 +50,9 @@ pub enum Subcommands {
     /// Say what holds a proxy up and what to change, from profiles or from a recording made now
     #[command(after_help = ANALYZE_EXAMPLES)]
     Analyze(AnalyzeArgs),
+    /// Show what processes do now: functions, threads, event loops, memory, a flamegraph
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Compare two profiles or sets of them: what gained, what lost, and whether that is more than chance
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArgs),

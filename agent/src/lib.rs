@@ -35,4 +35,5 @@ pub mod send;
 pub mod symbolize;
 pub mod table_cache;
 pub mod table_op;
+pub mod top;
 pub mod unwind;

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let result = match args::Cli::parse().command {
         args::Subcommands::Record(record) => commands::record::run(&record),
         args::Subcommands::Analyze(analyze) => commands::analyze::run(&analyze),
+        args::Subcommands::Top(top) => commands::top::run(&top),
         args::Subcommands::Diff(diff) => commands::diff::run(&diff),
         args::Subcommands::Memory(memory) => commands::memory::run(&memory),
         args::Subcommands::Daemon(daemon) => commands::daemon::run(&mut io::stdout().lock(), &daemon),

@@ -49,5 +49,6 @@ mod stripped;
 mod support;
 mod system_calls;
 mod threads;
+mod top;
 mod unwind_tables;
 mod workers;

@@ -11,6 +11,7 @@ mod memory_live;
 mod memory_stacks;
 pub mod record;
 mod say;
+pub mod top;
 pub mod unwind;
 
 use std::fmt::Write as _;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use abi::counter::Counter;
+use abi::{counter::Counter, event_loop::Worker};
 use profile::Labels;
 
 use super::{FirstStacks, Losses, RunError, Targets, Usage, Window, raise_file_limit, session::Session};
@@ -120,6 +120,20 @@ impl Stream {
     /// If the kernel refuses it: then all is as it was.
     pub fn set_growth_interval(&mut self, interval_bytes: u64) -> Result<(), KernelError> {
         self.session.set_growth_interval(interval_bytes)
+    }
+
+    /// The event loops as they stand, by thread, if they are looked at.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn workers(&self) -> Result<Vec<(u32, Worker)>, KernelError> {
+        self.session.workers()
+    }
+
+    /// Whether any target still runs.
+    #[must_use]
+    pub fn any_target_alive(&self) -> bool {
+        self.session.any_target_alive()
     }
 
     /// What each source is attached to, in words.

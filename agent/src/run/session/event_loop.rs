@@ -43,6 +43,11 @@ impl Session {
         }
     }
 
+    /// What the kernel side has of the workers, by thread.
+    pub(in crate::run) fn workers(&self) -> Result<Vec<(u32, Worker)>, KernelError> {
+        if self.stalls.is_none() { Ok(Vec::new()) } else { self.kernel.workers() }
+    }
+
     /// Reads what the kernel side has of the workers at the end, and completes it by what is under way.
     pub(super) fn finish_workers(&mut self, end_ns: u64) -> Result<(), KernelError> {
         if self.stalls.is_none() {
