@@ -97,6 +97,7 @@ fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
             Source::OffCpu(OffCpu {
                 min_block_ns: nanos(args.min_block),
                 has_idle: false,
+                has_wakers: false,
                 cpu_frequency_hz: 0,
                 is_wall: false,
             }),
