@@ -8,7 +8,7 @@ use super::{
     attribution::Attribution,
     groups::Group,
     stacks::{self, Stacks},
-    waits::{self, WaitKind},
+    waits::{Kinds, WaitKind},
     whose::{Threads, Whose},
 };
 use crate::{FrameHandle, Loops, Profile, units::rounded};
@@ -82,6 +82,7 @@ struct Sums {
 pub(super) fn of(profile: &Profile, threads: &Threads) -> (LoopAnalysis, Vec<Found>) {
     let column = |kind: &str| profile.value_types().iter().position(|it| it.kind == kind);
     let (stalled, off_cpu) = (column("stalled"), column("stalled_off_cpu"));
+    let kinds = Kinds::of(profile);
     let mut sums: BTreeMap<Whose, Sums> = BTreeMap::new();
     for sample in profile.samples() {
         let value = |at: Option<usize>| {
@@ -96,7 +97,7 @@ pub(super) fn of(profile: &Profile, threads: &Threads) -> (LoopAnalysis, Vec<Fou
             continue;
         }
         sum.runs.add(value(stalled) - value(off_cpu), &leaf_first);
-        match waits::kind_of(profile, &leaf_first) {
+        match kinds.kind(&leaf_first) {
             Some(WaitKind::Cpu) => sum.runnable.add(value(off_cpu), leaf_first.get(1..).unwrap_or_default()),
             kind => {
                 sum.waits

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     stacks::{self, Stacks},
-    waits::{self, WaitKind},
+    waits::{Kinds, WaitKind},
     whose::{Threads, Whose},
 };
 use crate::{Profile, units::rounded};
@@ -64,6 +64,7 @@ pub(super) fn of(profile: &Profile, threads: &Threads) -> (OffCpuAnalysis, Vec<F
     let (blocked, runnable, n_samples) = (column("blocked"), column("runnable"), column("samples"));
     // Another tool's has one column.
     let only = column("off_cpu").filter(|_| blocked.is_none());
+    let kinds = Kinds::of(profile);
     let mut sums: BTreeMap<(Whose, WaitKind), (Stacks, i64)> = BTreeMap::new();
     for sample in profile.samples() {
         let value =
@@ -73,8 +74,7 @@ pub(super) fn of(profile: &Profile, threads: &Threads) -> (OffCpuAnalysis, Vec<F
             continue;
         }
         let leaf_first: Vec<_> = profile.leaf_to_root(sample.stack).collect();
-        let kind =
-            if value(runnable) > 0 { Some(WaitKind::Cpu) } else { waits::kind_of(profile, &leaf_first) };
+        let kind = if value(runnable) > 0 { Some(WaitKind::Cpu) } else { kinds.kind(&leaf_first) };
         if let Some((kind, whose)) = kind.zip(Whose::of(profile, sample.thread)) {
             let (stacks, count) = sums.entry((whose, kind)).or_default();
             stacks.add(waited_ns as f64, &leaf_first);

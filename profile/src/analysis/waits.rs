@@ -145,26 +145,51 @@ impl WaitKind {
     }
 }
 
-/// What a stack waits for; `None` where that is nothing.
-pub(super) fn kind_of(profile: &Profile, leaf_first: &[FrameHandle]) -> Option<WaitKind> {
-    let frames = || leaf_first.iter().filter_map(|handle| profile.frame_at(*handle));
-    let leaf = frames().next()?;
-    if leaf.kind == FrameKind::Reason {
-        match &*profile.frame_name(leaf) {
-            "[idle]" => return Some(WaitKind::Sleep),
-            "[waiting for a CPU]" => return Some(WaitKind::Cpu),
-            _ => {}
+/// What is known of every frame of a profile: many stacks go through each.
+pub(super) struct Kinds {
+    known: Vec<Known>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Its place in [`KINDS`].
+    rank: Option<usize>,
+    is_parked: bool,
+    /// Of what is no code.
+    reason: Option<WaitKind>,
+}
+
+impl Kinds {
+    pub(super) fn of(profile: &Profile) -> Self {
+        let known = profile.frames().map(|frame| {
+            let name = profile.frame_name(frame);
+            let is = |(_, functions): &(WaitKind, &str)| pattern::any(functions, &name);
+            Known {
+                rank: KINDS.iter().position(is).filter(|_| frame.kind == FrameKind::Kernel),
+                is_parked: pattern::any(PARKED, &name),
+                reason: match &*name {
+                    "[idle]" => Some(WaitKind::Sleep),
+                    "[waiting for a CPU]" => Some(WaitKind::Cpu),
+                    _ => None,
+                }
+                .filter(|_| frame.kind == FrameKind::Reason),
+            }
+        });
+        Self { known: known.collect() }
+    }
+
+    /// What a stack waits for; `None` where that is nothing.
+    pub(super) fn kind(&self, leaf_first: &[FrameHandle]) -> Option<WaitKind> {
+        let known = || leaf_first.iter().filter_map(|handle| self.known.get(handle.index()));
+        if let Some(reason) = known().next()?.reason {
+            return Some(reason);
         }
+        if known().any(|it| it.is_parked) {
+            return None;
+        }
+        let first = known().filter_map(|it| it.rank).min().and_then(|rank| KINDS.get(rank));
+        Some(first.map_or(WaitKind::Other, |(kind, _)| *kind))
     }
-    if frames().any(|frame| pattern::any(PARKED, &profile.frame_name(frame))) {
-        return None;
-    }
-    let kernel: Vec<_> = frames()
-        .filter(|frame| frame.kind == FrameKind::Kernel)
-        .map(|frame| profile.frame_name(frame))
-        .collect();
-    let is = |(_, functions): &&(WaitKind, &str)| kernel.iter().any(|name| pattern::any(functions, name));
-    Some(KINDS.iter().find(is).map_or(WaitKind::Other, |(kind, _)| *kind))
 }
 
 /// Where the files are that a stack waits for, if that is not a disk of this host.
@@ -181,7 +206,7 @@ pub(super) fn has(profile: &Profile, leaf_first: &[FrameHandle], functions: &str
 
 #[cfg(test)]
 mod tests {
-    use super::{WaitKind, kind_of};
+    use super::{Kinds, WaitKind};
     use crate::{Frame, FrameHandle, KERNEL_MAPPING, Mapping, Meta, Profile, ValueType};
 
     /// Each part is a function of the kernel, of the program with `u:` before it, or a reason in brackets; root first.
@@ -204,7 +229,7 @@ mod tests {
             })
             .collect();
         leaf_first.reverse();
-        kind_of(&profile, &leaf_first)
+        Kinds::of(&profile).kind(&leaf_first)
     }
 
     #[test]

@@ -132,6 +132,12 @@ fn a_worker_that_waits_for_files_is_the_first_bottleneck_with_what_to_change() {
         let wait = seen.off_cpu.as_ref().and_then(|it| it.waits.first()).expect("has one");
         assert_eq!((wait.kind, wait.waits, wait.mean_ns, wait.in_event_loop), (kind, 300, 20_000_000, true));
         assert!(text(&seen).contains(kind.name()) && text(&seen).contains(directive), "{}", text(&seen));
+        let mut page = Vec::new();
+        analysis::write_html(&seen, &mut page).expect("writes");
+        let page = String::from_utf8(page).expect("is text");
+        for expected in ["What threads wait for", "Event loops", kind.name(), directive] {
+            assert!(page.contains(expected), "{expected}: {page}");
+        }
     }
 }
 
