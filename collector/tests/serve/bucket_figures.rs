@@ -38,10 +38,10 @@ fn figures_of_a_bucket_far_away() {
             };
             let start = Instant::now();
             let answer = runtime.block_on(engine.flamegraph(&question, None, None)).expect("is answered");
-            let taken = start.elapsed();
+            let taken_ms = start.elapsed().as_millis();
             let (n_requests, n_bytes) = bucket.counts();
             println!(
-                "{delay_ms} ms away, {what}: {taken:.0?}, {n_requests} requests, {n_bytes} bytes, {} rows",
+                "{delay_ms} ms away, {what}: {taken_ms} ms, {n_requests} requests, {n_bytes} bytes, {} rows",
                 answer.value.n_sample_rows
             );
             assert!(answer.warnings.is_empty(), "{:?}", answer.warnings);

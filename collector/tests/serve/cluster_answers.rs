@@ -75,7 +75,7 @@ fn one_executor_and_two_answer_as_a_collector_does_alone() {
     assert_eq!(STORE, format!("s3://{}/prod", bucket::NAME));
     let scheduler = Program::scheduler();
     let config = |more: &str| format!("store = \"{STORE}\"\n[log]\nflush_after_seconds = 0\n{more}");
-    let of_cluster = format!("[query]\ncluster = \"{}\"\n", scheduler.url());
+    let of_cluster = format!("[query]\ncluster = \"{}\"\ncluster_partitions = 4\n", scheduler.url());
     let homes = [config(&of_cluster), config(&of_cluster), config("")].map(|config| Home::new(&config));
     let [first, second, alone] = homes.each_ref().map(|home| home.start_with(&variables));
     for (collector, counts) in [(&first, [1_i64, 2, 3]), (&second, [4, 5, 6])] {

@@ -73,12 +73,12 @@ fn measure(who: &str, runtime: &Runtime, engine: &Engine, range: TimeRange) -> V
         for _ in 0..N_TIMES {
             let start = Instant::now();
             answers.push(asked.ask(runtime, engine, range));
-            times.push(start.elapsed());
+            times.push(start.elapsed().as_millis());
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{who}: {what}");
         let first = times.remove(0);
         times.sort();
-        println!("{who}: {what}: first {first:.0?}, then {:.0?}", times[times.len() / 2]);
+        println!("{who}: {what}: first {first} ms, then {} ms", times[times.len() / 2]);
         answers.remove(0)
     });
     measured.collect()
