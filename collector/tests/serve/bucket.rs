@@ -62,6 +62,14 @@ impl Bucket {
         (self.n_requests.swap(0, Ordering::Relaxed), self.n_bytes.swap(0, Ordering::Relaxed))
     }
 
+    /// Cuts the first object of a table in two.
+    pub(crate) fn cut(&self, table: &str) {
+        let mut objects = self.objects.lock().expect("is whole");
+        let object = objects.iter_mut().find(|(key, _)| key.contains(&format!("/{table}/")));
+        let (_, object) = object.expect("there is one");
+        object.truncate(object.len() / 2);
+    }
+
     fn serve(&self, stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         loop {

@@ -74,7 +74,9 @@ fn one_executor_and_two_answer_as_a_collector_does_alone() {
     let variables = bucket::variables(bucket.start());
     assert_eq!(STORE, format!("s3://{}/prod", bucket::NAME));
     let scheduler = Program::scheduler();
-    let config = |more: &str| format!("store = \"{STORE}\"\n[log]\nflush_after_seconds = 0\n{more}");
+    let config = |more: &str| {
+        format!("store = \"{STORE}\"\n[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 3600\n{more}")
+    };
     let of_cluster = format!("[query]\ncluster = \"{}\"\ncluster_partitions = 4\n", scheduler.url());
     let homes = [config(&of_cluster), config(&of_cluster), config("")].map(|config| Home::new(&config));
     let [first, second, alone] = homes.each_ref().map(|home| home.start_with(&variables));
@@ -135,6 +137,16 @@ fn one_executor_and_two_answer_as_a_collector_does_alone() {
         let health = collector.get("/health").text();
         assert!(!health.contains("cluster_missing"), "{health}");
     }
+
+    // A file that cannot be read is left out, as without a cluster.
+    bucket.cut("samples");
+    let [(status, answer), (_, of_alone)] = [flamegraph(&first), flamegraph(&alone)];
+    assert_eq!((status, &answer["total"]), (200, &of_alone["total"]), "{answer}");
+    assert_eq!(
+        answer["warnings"],
+        json!(["1 files of samples cannot be read: the answer is without what is in them"])
+    );
+    let total = &answer["total"];
 
     // The answer does not wait for a scheduler that is gone.
     one.end();
