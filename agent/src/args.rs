@@ -8,6 +8,7 @@ mod doctor;
 mod memory;
 mod off_cpu;
 mod parse;
+mod requests;
 mod top;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ use daemon::DAEMON_EXAMPLES;
 use diff::DIFF_EXAMPLES;
 use memory::MEMORY_EXAMPLES;
 use parse::{parse_address, parse_distance, parse_interval, parse_label};
+use requests::REQUESTS_EXAMPLES;
 use serde::{Deserialize, Serialize};
 use top::TOP_EXAMPLES;
 
@@ -30,6 +32,7 @@ pub use doctor::{DoctorArgs, DoctorForm};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 pub use off_cpu::OffCpuArgs;
 pub(crate) use parse::{MAX_INTERVAL_BYTES, parse_duration, parse_size};
+pub use requests::RequestsArgs;
 pub use top::TopArgs;
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
@@ -59,6 +62,9 @@ pub enum Subcommands {
     /// Watch the memory of processes: trend, limit, and whether it leaks
     #[command(after_help = MEMORY_EXAMPLES)]
     Memory(MemoryArgs),
+    /// Follow the requests that processes serve: latency by route and status, reuse of connections, answers from a cache
+    #[command(after_help = REQUESTS_EXAMPLES)]
+    Requests(RequestsArgs),
     /// Measure all the time what a configuration says, and deliver it
     #[command(after_help = DAEMON_EXAMPLES)]
     Daemon(DaemonArgs),

@@ -4,4 +4,4 @@ mod process_event;
 mod record;
 
 pub use process_event::{MISC_COMM_EXEC, MappedRegion, ProcessEvent, ProcessEventKind, process_event};
-pub use record::{Capture, DecodeError, RawStack, Record, record};
+pub use record::{Capture, DecodeError, MessageEvent, RawStack, Record, record};

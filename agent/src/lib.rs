@@ -29,6 +29,7 @@ pub mod private_dir;
 pub mod privileges;
 pub mod process;
 pub mod procfs;
+pub mod requests;
 pub mod run;
 pub mod select;
 pub mod send;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         args::Subcommands::Top(top) => commands::top::run(&top),
         args::Subcommands::Diff(diff) => commands::diff::run(&diff),
         args::Subcommands::Memory(memory) => commands::memory::run(&memory),
+        args::Subcommands::Requests(requests) => commands::requests::run(&requests),
         args::Subcommands::Daemon(daemon) => commands::daemon::run(&mut io::stdout().lock(), &daemon),
         args::Subcommands::Ctl(ctl) => commands::ctl::run(&ctl),
         args::Subcommands::Unwind(unwind) => commands::unwind::run(&mut io::stdout().lock(), &unwind),

@@ -5,10 +5,13 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod branchless;
+pub mod flow;
 pub mod hash;
+pub mod head;
 pub mod interval;
 pub mod lookup;
 pub mod off_cpu;
 pub mod rows;
+pub mod swar;
 pub mod unwind;
 pub mod walk;

@@ -16,7 +16,7 @@ mod programs {
         },
     };
 
-    use crate::bpf::{alloc, cpu, event_loop, follow, off_cpu, resident};
+    use crate::bpf::{alloc, cpu, event_loop, follow, off_cpu, requests, resident};
 
     /// From a session's entry: its return is left alone.
     const ENTRY_ONLY: u32 = 1;
@@ -109,6 +109,13 @@ mod programs {
     #[btf_tracepoint(function = "sys_exit")]
     pub(crate) fn brazier_waited(ctx: BtfTracePointContext) -> i32 {
         event_loop::left(&ctx);
+        0
+    }
+
+    /// `sys_exit`: a call on a connection is over.
+    #[btf_tracepoint(function = "sys_exit")]
+    pub(crate) fn brazier_request(ctx: BtfTracePointContext) -> i32 {
+        requests::left(&ctx);
         0
     }
 

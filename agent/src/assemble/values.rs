@@ -60,6 +60,8 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             types.extend(kinds.map(|kind| ValueType::fixed(kind, "nanoseconds")));
             (types, kinds.len())
         }
+        // They have no stacks.
+        Source::Requests { .. } => (vec![SAMPLES], 0),
         Source::OffCpu(OffCpu { has_idle, cpu_frequency_hz, .. }) => {
             let has_cpu = cpu_frequency_hz > 0;
             let mut types = vec![SAMPLES];
@@ -146,6 +148,7 @@ pub(super) fn of(source: Source, event: Event, counted: Counted, in_use: InUse) 
             let off_cpu_ns = if kind_of(event).is_some() { weight } else { 0 };
             vec![counted.n_samples, off_cpu_ns, weight]
         }
+        Source::Requests { .. } => vec![counted.n_samples],
         Source::OffCpu(off_cpu) => {
             let kind = kind_of(event).unwrap_or(ON_CPU);
             return of_time(off_cpu, kind, counted.n_samples, weight);

@@ -10,6 +10,7 @@ pub mod memory;
 mod memory_live;
 mod memory_stacks;
 pub mod record;
+pub mod requests;
 mod say;
 pub mod top;
 pub mod unwind;

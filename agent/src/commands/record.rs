@@ -203,7 +203,7 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// A bar on a terminal; nothing when stderr is piped.
-fn progress_bar(duration: Option<Duration>) -> ProgressBar {
+pub(super) fn progress_bar(duration: Option<Duration>) -> ProgressBar {
     let (bar, template) = match duration {
         Some(duration) => {
             let bar = ProgressBar::new(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
@@ -350,6 +350,7 @@ fn report(
                         Source::Resident { .. } => "neither took nor released memory",
                         Source::Alloc { .. } => "allocated nothing, or nothing that fell due,",
                         Source::Loop { .. } => "had no iteration as long as --stall in an event loop",
+                        Source::Requests { .. } => "served no request",
                         Source::OffCpu(_) => "did not wait for as long as --min-block for anything",
                     };
                     writeln!(out, "no samples: the targets {nothing} while they were recorded")?;

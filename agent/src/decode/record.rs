@@ -3,8 +3,9 @@
 use abi::{
     fault::Fault,
     frame::{Frame, PackedFrame},
+    request::Message,
     sample::{
-        CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_SAMPLE, KIND_USER_STACK,
+        CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_MESSAGE, KIND_SAMPLE, KIND_USER_STACK,
         STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
     },
 };
@@ -21,6 +22,17 @@ pub enum Record {
     KernelStack(RawStack),
     /// A user stack that was not walked.
     Capture(Capture),
+    /// Something became of a message of HTTP.
+    Message(MessageEvent),
+}
+
+/// Something became of a message of HTTP: what, and the path of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageEvent {
+    /// What.
+    pub message: Message,
+    /// The beginning of the path, if it crossed.
+    pub path: Vec<u8>,
 }
 
 /// Registers and stack of a thread in code that the kernel side did not know yet.
@@ -86,8 +98,14 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         KIND_USER_STACK => stack(bytes).map(Record::UserStack).ok_or(short),
         KIND_KERNEL_STACK => stack(bytes).map(Record::KernelStack).ok_or(short),
         KIND_CAPTURE => capture(bytes).map(Record::Capture).ok_or(short),
+        KIND_MESSAGE => message(bytes).map(Record::Message).ok_or(short),
         kind => Err(DecodeError::UnknownKind { kind }),
     }
+}
+
+fn message(bytes: &[u8]) -> Option<MessageEvent> {
+    let (message, path) = Message::decode(bytes)?;
+    Some(MessageEvent { message, path: path.to_vec() })
 }
 
 fn capture(bytes: &[u8]) -> Option<Capture> {
@@ -109,7 +127,7 @@ fn stack(bytes: &[u8]) -> Option<RawStack> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DecodeError, Record, record};
+    use super::{DecodeError, MessageEvent, Record, record};
 
     fn words(words: &[u64]) -> Vec<u8> {
         words.iter().flat_map(|word| word.to_ne_bytes()).collect()
@@ -132,6 +150,22 @@ mod tests {
         assert_eq!((capture.id, capture.ip, capture.registers[7]), (77, 0x401000, 7));
         assert_eq!(capture.words, [10, 11]);
         for n_bytes in 0..bytes.len() {
+            assert_eq!(record(&bytes[..n_bytes]), Err(DecodeError::Short { n_bytes }));
+        }
+    }
+
+    #[test]
+    fn a_message_is_read_back_and_no_cut_of_it_panics() {
+        let last = 3 << 32 | 5 << 24 | 1 << 16 | 404;
+        let bytes = words(&[8 << 32 | 5, 100, 7, 12 << 32 | 11, 64, 0xabc, 2 << 32 | 3, last, 0x62_61_2f]);
+        let Ok(Record::Message(MessageEvent { message, path })) = record(&bytes) else {
+            panic!("{:?}", record(&bytes))
+        };
+        assert_eq!((message.flags, message.time_ns, message.connection), (8, 100, 7));
+        assert_eq!((message.tgid, message.tid, message.n_bytes, message.path_hash), (11, 12, 64, 0xabc));
+        assert_eq!((message.n_calls, message.n_small, message.status), (3, 2, 404));
+        assert_eq!((message.method, message.content, path.as_slice()), (1, 5, &b"/ab"[..]));
+        for n_bytes in 0..67 {
             assert_eq!(record(&bytes[..n_bytes]), Err(DecodeError::Short { n_bytes }));
         }
     }

@@ -19,13 +19,18 @@ use aya::{
 
 use super::{KernelError, tracepoint};
 
+/// Programs whose arguments have the kernel's own types, each with its tracepoint.
+type Typed = &'static [(&'static str, &'static str)];
+
 /// The programs of event loops, and the tracepoints that they are attached to.
-const WAIT_PROGRAMS: [(&str, &str); 2] =
-    [(names::PROGRAM_WAIT, "sys_enter"), (names::PROGRAM_WAITED, "sys_exit")];
+const WAIT_PROGRAMS: Typed = &[(names::PROGRAM_WAIT, "sys_enter"), (names::PROGRAM_WAITED, "sys_exit")];
+
+/// The program of requests, likewise.
+const REQUEST_PROGRAMS: Typed = &[(names::PROGRAM_REQUEST, "sys_exit")];
 
 /// The programs of time off the CPU, and the tracepoints that they are attached to, in this order.
-const SWITCH_PROGRAMS: [(&str, &str); 2] =
-    [(names::PROGRAM_WOKEN, "sched_waking"), (names::PROGRAM_SWITCH, "sched_switch")];
+const SWITCH_PROGRAMS: Typed =
+    &[(names::PROGRAM_WOKEN, "sched_waking"), (names::PROGRAM_SWITCH, "sched_switch")];
 /// What else they are attached to.
 const SYS_EXIT: &str = "raw tracepoint sys_exit";
 
@@ -60,6 +65,11 @@ pub enum Source {
         /// Samples a second of the CPU time.
         frequency_hz: u64,
     },
+    /// Messages of HTTP on the connections of targets.
+    Requests {
+        /// Of paths, only hashes leave the kernel.
+        hides_paths: bool,
+    },
 }
 
 /// How time off the CPU is measured.
@@ -87,6 +97,7 @@ impl Source {
             Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
             Self::OffCpu(_) => matches!(event, Event::BLOCKED | Event::IDLE | Event::RUNNABLE),
             Self::Loop { .. } => event == Event::STALLED,
+            Self::Requests { .. } => false,
         }
     }
 
@@ -102,7 +113,7 @@ impl Source {
         match self {
             Self::Cpu { frequency_hz } | Self::Loop { frequency_hz, .. } => frequency_hz,
             Self::OffCpu(off_cpu) => off_cpu.cpu_frequency_hz,
-            Self::Resident { .. } | Self::Alloc { .. } => 0,
+            Self::Resident { .. } | Self::Alloc { .. } | Self::Requests { .. } => 0,
         }
     }
 
@@ -111,7 +122,7 @@ impl Source {
     pub const fn probes_for_live_heap(self) -> Option<bool> {
         match self {
             Self::Alloc { live_heap, .. } => Some(live_heap),
-            Self::Cpu { .. } | Self::Resident { .. } | Self::OffCpu(_) | Self::Loop { .. } => None,
+            _ => None,
         }
     }
 
@@ -120,7 +131,7 @@ impl Source {
     pub const fn off_cpu(self) -> Option<OffCpu> {
         match self {
             Self::OffCpu(off_cpu) => Some(off_cpu),
-            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } | Self::Loop { .. } => None,
+            _ => None,
         }
     }
 
@@ -129,7 +140,16 @@ impl Source {
     pub const fn stall_ns(self) -> Option<u64> {
         match self {
             Self::Loop { stall_ns, .. } => Some(stall_ns),
-            Self::Cpu { .. } | Self::Resident { .. } | Self::Alloc { .. } | Self::OffCpu(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Whether requests are followed, and if so, whether their paths stay in the kernel.
+    #[must_use]
+    pub const fn hides_paths(self) -> Option<bool> {
+        match self {
+            Self::Requests { hides_paths } => Some(hides_paths),
+            _ => None,
         }
     }
 
@@ -137,7 +157,7 @@ impl Source {
     #[must_use]
     pub const fn interval_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu { .. } | Self::OffCpu(_) | Self::Loop { .. } => None,
+            Self::Cpu { .. } | Self::OffCpu(_) | Self::Loop { .. } | Self::Requests { .. } => None,
             Self::Resident { interval_bytes } | Self::Alloc { interval_bytes, .. } => Some(interval_bytes),
         }
     }
@@ -158,6 +178,8 @@ pub enum Clock {
     SchedSwitch,
     /// A wait for events.
     Wait,
+    /// The end of a system call.
+    SysExit,
 }
 
 impl Clock {
@@ -171,6 +193,7 @@ impl Clock {
             Self::Alloc => "alloc",
             Self::SchedSwitch => "sched_switch",
             Self::Wait => "waits for events",
+            Self::SysExit => "sys_exit",
         }
     }
 }
@@ -185,8 +208,8 @@ pub(super) struct Sampling {
 enum Links {
     Cpu(Vec<PerfEventLinkId>),
     Tracepoint(TracePointLinkId),
-    Switch([BtfTracePointLinkId; 2], RawTracePointLinkId),
-    Wait([BtfTracePointLinkId; 2]),
+    Switch(Vec<BtfTracePointLinkId>, RawTracePointLinkId),
+    Typed(Typed, Vec<BtfTracePointLinkId>),
     /// [`super::uprobe`] holds them.
     Elsewhere,
 }
@@ -224,6 +247,7 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
         // [`super::uprobe`] loads what it attaches.
         Source::Alloc { .. } => Ok(()),
         Source::Loop { .. } => load_typed(ebpf, WAIT_PROGRAMS),
+        Source::Requests { .. } => load_typed(ebpf, REQUEST_PROGRAMS),
         Source::OffCpu(_) => {
             load_typed(ebpf, SWITCH_PROGRAMS)?;
             loaded(ebpf, names::PROGRAM_SYS_EXIT, RawTracePoint::load).map(drop)
@@ -244,8 +268,12 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
         }
         Source::Alloc { .. } => Ok(Sampling { source, clock: Clock::Alloc, links: Links::Elsewhere }),
         Source::Loop { .. } => {
-            let links = Links::Wait(attach_typed(ebpf, WAIT_PROGRAMS)?);
+            let links = Links::Typed(WAIT_PROGRAMS, attach_typed(ebpf, WAIT_PROGRAMS)?);
             Ok(Sampling { source, clock: Clock::Wait, links })
+        }
+        Source::Requests { .. } => {
+            let links = Links::Typed(REQUEST_PROGRAMS, attach_typed(ebpf, REQUEST_PROGRAMS)?);
+            Ok(Sampling { source, clock: Clock::SysExit, links })
         }
         Source::OffCpu(_) => {
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
@@ -300,34 +328,30 @@ pub(super) fn detach(ebpf: &mut Ebpf, sampling: Sampling) -> Result<(), KernelEr
             let at_exit: &mut RawTracePoint = program(ebpf, names::PROGRAM_SYS_EXIT)?;
             at_exit.detach(exit).map_err(attach_error(names::PROGRAM_SYS_EXIT, SYS_EXIT))
         }
-        Links::Wait(links) => detach_typed(ebpf, WAIT_PROGRAMS, links),
+        Links::Typed(programs, links) => detach_typed(ebpf, programs, links),
         Links::Elsewhere => Ok(()),
     }
 }
 
-/// Programs whose arguments have the kernel's own types, each with its tracepoint.
-type Typed = [(&'static str, &'static str); 2];
-
 fn load_typed(ebpf: &mut Ebpf, programs: Typed) -> Result<(), KernelError> {
     let types = Btf::from_sys_fs().map_err(|source| KernelError::Btf { source })?;
-    programs.into_iter().try_for_each(|(name, tracepoint)| {
+    programs.iter().try_for_each(|(name, tracepoint)| {
         loaded(ebpf, name, |program: &mut BtfTracePoint| program.load(tracepoint, &types)).map(drop)
     })
 }
 
-fn attach_typed(ebpf: &mut Ebpf, programs: Typed) -> Result<[BtfTracePointLinkId; 2], KernelError> {
-    let mut attach = |(name, tracepoint)| {
+fn attach_typed(ebpf: &mut Ebpf, programs: Typed) -> Result<Vec<BtfTracePointLinkId>, KernelError> {
+    let mut attach = |(name, tracepoint): &(&'static str, &'static str)| {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program.attach().map_err(attach_error(name, tracepoint))
     };
-    let [first, second] = programs;
-    Ok([attach(first)?, attach(second)?])
+    programs.iter().map(&mut attach).collect()
 }
 
 fn detach_typed(
     ebpf: &mut Ebpf,
     programs: Typed,
-    links: [BtfTracePointLinkId; 2],
+    links: Vec<BtfTracePointLinkId>,
 ) -> Result<(), KernelError> {
     links.into_iter().zip(programs).try_for_each(|(link, (name, tracepoint))| {
         let program: &mut BtfTracePoint = program(ebpf, name)?;

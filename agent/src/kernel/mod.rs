@@ -26,7 +26,7 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, Controls, SAMPLE_IDLE, SAMPLE_WAKERS},
+    config::{Config, Controls, HIDE_PATHS, SAMPLE_IDLE, SAMPLE_WAKERS},
     counter::Counter,
     event_loop::Worker,
     names,
@@ -100,7 +100,8 @@ impl Kernel {
             None => config,
         };
         let stall_ns = sources.iter().find_map(|source| source.stall_ns()).map_or(0, |ns| ns.max(1));
-        let config = Config { stall_ns, ..config };
+        let hides_paths = sources.iter().any(|source| source.hides_paths() == Some(true));
+        let config = Config { stall_ns, requests: if hides_paths { HIDE_PATHS } else { 0 }, ..config };
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
         sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;
@@ -330,6 +331,7 @@ impl Kernel {
                 let programs = [names::PROGRAM_WAIT, names::PROGRAM_WAITED];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
             }
+            Source::Requests { .. } => cost::of_program(&self.ebpf, names::PROGRAM_REQUEST),
             Source::OffCpu(_) => {
                 let programs = [names::PROGRAM_SWITCH, names::PROGRAM_WOKEN, names::PROGRAM_SYS_EXIT];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()

@@ -13,6 +13,7 @@ use crate::{
     object::ObjectFile,
     off_cpu::ThreadTimes,
     process::{FileId, ImageId, Processes},
+    requests,
     symbolize::JitProcess,
     table_cache::CacheCounts,
     unwind::Functions,
@@ -77,6 +78,8 @@ pub struct Recording {
     pub threads: Option<ThreadTimes>,
     /// Event loops, by thread.
     pub workers: Vec<(ImageId, u32, Worker)>,
+    /// Requests, if they were followed.
+    pub requests: Option<requests::Report>,
     /// How long it lasted.
     pub duration: Duration,
     /// When it began, in nanoseconds since the Unix epoch.

@@ -5,6 +5,7 @@ mod counting;
 mod event_loop;
 mod living;
 mod off_cpu;
+mod requests;
 mod table_writes;
 mod window;
 
@@ -31,12 +32,13 @@ use living::Living;
 use crate::{
     aggregate::Aggregate,
     clock,
-    decode::{self, ProcessEvent, Record},
+    decode::{self, MessageEvent, ProcessEvent, Record},
     event_loop::Stalls,
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
     off_cpu::ThreadTimes,
     process::ImageId,
     procfs::status,
+    requests::Requests,
     table_cache::TableCache,
     table_op::TableOp,
 };
@@ -66,6 +68,10 @@ pub(super) struct Session {
     waker_names: HashMap<(u32, u32), Arc<str>>,
     /// Samples of iterations of event loops under way, if those are looked at.
     stalls: Option<Stalls>,
+    /// Requests, if they are followed.
+    requests: Option<Requests>,
+    /// What became of their messages: read, and not taken in yet.
+    messages: Vec<MessageEvent>,
     /// The workers at the end.
     workers: Vec<(ImageId, u32, Worker)>,
     /// Who was there when the recording began.
@@ -107,6 +113,7 @@ impl Session {
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
         let stalls = sources.iter().any(|source| source.stall_ns().is_some()).then(Stalls::default);
+        let requests = sources.iter().any(|source| source.hides_paths().is_some()).then(Requests::default);
         let mut session = Self {
             probing: None,
             kernel: Kernel::load(sources, config, table_bytes, sideband)?,
@@ -120,6 +127,8 @@ impl Session {
             living,
             threads,
             stalls,
+            requests,
+            messages: Vec::new(),
             workers: Vec::new(),
             present: BTreeSet::new(),
             samples: Vec::new(),
@@ -205,7 +214,7 @@ impl Session {
 
     /// Samples so far.
     pub(super) fn n_samples(&self) -> u64 {
-        self.aggregate.n_samples()
+        self.requests.as_ref().map_or_else(|| self.aggregate.n_samples(), Requests::n_served)
     }
 
     /// Whether any target still runs.
@@ -250,6 +259,7 @@ impl Session {
         }
         self.write_tables(as_of_ns);
         self.count_late(false);
+        self.settle_requests(as_of_ns);
         self.settle_living(as_of_ns);
     }
 
@@ -285,6 +295,7 @@ impl Session {
         let usage = self.usage();
         self.finish_threads(end_ns)?;
         self.finish_workers(end_ns)?;
+        let requests = self.finish_requests(duration, &counters);
         // The last has room for what was sampled beside it.
         let source = self.kernel.sources().last();
         let source = source.copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
@@ -318,6 +329,7 @@ impl Session {
             heap: living.into_heap().filter(|_| has_all_frees),
             threads,
             workers,
+            requests,
             end_ns,
             n_cut_late: late.n_cut,
             probing,
@@ -359,7 +371,7 @@ impl Session {
     }
 
     fn read_samples(&mut self) {
-        let Self { kernel, aggregate, losses, late, samples, .. } = self;
+        let Self { kernel, aggregate, losses, late, samples, messages, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
             Ok(Record::Sample(sample)) => {
                 late.pair(&sample);
@@ -368,6 +380,7 @@ impl Session {
             Ok(Record::UserStack(stack)) => aggregate.add_user_stack(stack),
             Ok(Record::KernelStack(stack)) => aggregate.add_kernel_stack(stack),
             Ok(Record::Capture(capture)) => late.add(capture),
+            Ok(Record::Message(message)) => messages.push(message),
             Err(_) => losses.undecoded += 1,
         });
     }

@@ -16,6 +16,9 @@ pub const SAMPLE_IDLE: u32 = 1 << 0;
 /// Another: who ends a wait is told, too.
 pub const SAMPLE_WAKERS: u32 = 1 << 1;
 
+/// Bit of [`Config::requests`]: of paths only their hashes leave the kernel.
+pub const HIDE_PATHS: u64 = 1 << 0;
+
 /// The read-only global `CONFIG`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub off_cpu: u32,
     /// An iteration of an event loop that takes as long is told of; 0 where event loops are not looked at.
     pub stall_ns: u64,
+    /// [`HIDE_PATHS`].
+    pub requests: u64,
 }
 
 /// The global `CONTROLS`, which the agent writes while the programs run.
@@ -50,7 +55,7 @@ pub struct Controls {
     pub interval_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 64);
+const _: () = assert!(size_of::<Config>() == 72);
 const _: () = assert!(size_of::<Controls>() == 16);
 
 // SAFETY: repr(C), integers only, no padding (pinned above).

@@ -45,6 +45,10 @@ counters! {
     ThreadsUntold "threads_untold" "threads whose short waits are missing from the sums, as the ring was full or busy when they ended"
     WorkersFull "workers_full" "waits for events not seen because the table of workers was full or busy"
     StallsUntold "stalls_untold" "long iterations of event loops whose stacks are missing, as the ring was full or busy when they ended"
+    MessagesTaken "messages_taken" "what became of messages of HTTP: heads, ends, connections"
+    MessagesLost "messages_lost" "of them, those lost because the ring was full or busy: their requests are missing or not whole"
+    HeadsUnread "heads_unread" "heads of messages that could not be read, or had no end within 32 KiB: the rest of their connection is not seen"
+    ConnectionsFull "connections_full" "connections not followed because the table of connections was busy"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod mapping;
 pub mod names;
 pub mod off_cpu;
+pub mod request;
 pub mod resident;
 pub mod sample;
 pub mod target;

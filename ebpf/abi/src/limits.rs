@@ -69,6 +69,19 @@ pub const MAX_THREADS: u32 = 65_536;
 /// Threads that wait for events, at most (1,150 bytes each, allocated when the first wait is seen).
 pub const MAX_WORKERS: u32 = 8192;
 
+/// Connections whose requests are followed at once (300 bytes each, allocated at the start where requests are); the one that was
+/// idle for longest makes room for another.
+pub const MAX_CONNECTIONS: u32 = 32_768;
+
+/// Bytes of a call that are looked at for a head at once. A head that is longer is read in several pieces.
+pub const WINDOW_BYTES: usize = 4096;
+
+/// Pieces of one call that are looked at, at most: what has no end of a head within is not HTTP.
+pub const MAX_WINDOWS: u32 = 8;
+
+/// A write of fewer bytes is a small one: it fills no packet.
+pub const SMALL_WRITE_BYTES: u64 = 1024;
+
 /// Length of a command name in the kernel (`TASK_COMM_LEN`), closing NUL included.
 pub const COMM_BYTES: usize = 16;
 

@@ -27,6 +27,9 @@ pub const PROGRAM_WAIT: &str = "brazier_wait";
 /// `tp_btf sys_exit`: it is over, and an iteration begins.
 pub const PROGRAM_WAITED: &str = "brazier_waited";
 
+/// `tp_btf sys_exit`: a call on a connection is over.
+pub const PROGRAM_REQUEST: &str = "brazier_request";
+
 /// Ring buffer of records ([`crate::sample`]).
 pub const MAP_RING: &str = "RING";
 /// tgid -> [`crate::target::Target`].
@@ -51,6 +54,8 @@ pub const MAP_LIVE: &str = "LIVE";
 pub const MAP_THREADS: &str = "THREADS";
 /// Thread ID -> [`crate::event_loop::Worker`].
 pub const MAP_WORKERS: &str = "WORKERS";
+/// Process ID and descriptor -> [`crate::request::Connection`].
+pub const MAP_CONNECTIONS: &str = "CONNECTIONS";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number -> [`crate::alloc::Gate`].

@@ -18,6 +18,9 @@ pub const KIND_KERNEL_STACK: u32 = 3;
 /// does not know yet. The agent walks it.
 pub const KIND_CAPTURE: u32 = 4;
 
+/// [`crate::request::Message`], then the path of a request.
+pub const KIND_MESSAGE: u32 = 5;
+
 /// Bit of [`StackHeader::flags`]: some frames had no unwind information and were left by their frame pointer.
 pub const STACK_HAS_FRAME_POINTER_STEPS: u32 = 1 << 0;
 

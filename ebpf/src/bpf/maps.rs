@@ -6,11 +6,12 @@ use abi::{
     counter::{Counter, N_COUNTERS},
     event_loop::Worker,
     limits::{
-        MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS, MAX_TABLE_PIECES,
-        MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MAX_WORKERS, MIN_RING_BYTES,
+        MAX_CONNECTIONS, MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS,
+        MAX_TABLE_PIECES, MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MAX_WORKERS, MIN_RING_BYTES,
     },
     mapping::{LargeTable, SmallTable},
     off_cpu::Thread,
+    request::Connection,
     resident::Resident,
     sample::{Capture, KernelStack, UserStack},
     target::Target,
@@ -20,7 +21,7 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{self, ArrayOfMaps},
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use ebpf::walk::Walk;
 
@@ -28,6 +29,7 @@ use super::{
     code::{Cache, KnownTable},
     due::Countdowns,
     read::Memory,
+    requests::Room,
     swap::{add, swap},
 };
 
@@ -43,6 +45,7 @@ static CONFIG: Config = Config {
     task_pid_at: 0,
     off_cpu: 0,
     stall_ns: 0,
+    requests: 0,
 };
 
 /// The agent has samples taken when everything is attached, and no more before it detaches anything: all that is sampled
@@ -90,6 +93,14 @@ pub(super) static WORKERS: HashMap<u32, Worker> = HashMap::with_max_entries(MAX_
 /// A worker without anything, to copy.
 #[map]
 pub(super) static NEW_WORKER: Array<Worker> = Array::with_max_entries(1, 0);
+/// Process ID and descriptor -> its connection.
+#[map]
+pub(super) static CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_max_entries(MAX_CONNECTIONS, 0);
+/// A connection without anything, to copy.
+#[map]
+pub(super) static NEW_CONNECTION: Array<Connection> = Array::with_max_entries(1, 0);
+#[map]
+pub(super) static IO: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
 /// When probes count: none of the time, until the agent says so.
@@ -148,6 +159,13 @@ pub(super) fn min_block_ns() -> u64 {
 pub(super) fn stall_ns() -> u64 {
     // SAFETY: as in `config`.
     unsafe { core::ptr::read_volatile(&raw const CONFIG.stall_ns) }
+}
+
+/// [`Config::requests`].
+#[inline(always)]
+pub(super) fn request_flags() -> u64 {
+    // SAFETY: as in `config`.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG.requests) }
 }
 
 /// [`Config::off_cpu`].

@@ -13,6 +13,7 @@ mod kernel_stack;
 mod maps;
 pub(crate) mod off_cpu;
 mod read;
+pub(crate) mod requests;
 pub(crate) mod resident;
 mod submit;
 mod swap;

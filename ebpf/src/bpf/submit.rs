@@ -4,6 +4,7 @@ use abi::{
     counter::Counter,
     event::Event,
     limits::{CAPTURE_BYTES, CAPTURE_RING_SHARE},
+    request::MessageWithPath,
     sample::{Capture, CaptureHeader, KIND_SAMPLE, Sample, StackHeader, UNREPEATED_STACK},
 };
 use aya_ebpf::{
@@ -75,6 +76,21 @@ pub(super) fn write(current: &Current, what: &What) -> bool {
     });
     entry.submit(FLAGS);
     true
+}
+
+/// Writes what became of a message, of so many bytes; gives `false` if the ring has no room.
+#[inline(always)]
+pub(super) fn message(message: &mut MessageWithPath, n_bytes: u64) -> bool {
+    // SAFETY: the caller vouches for the bytes.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            (&raw const RING).cast_mut().cast(),
+            (message as *mut MessageWithPath).cast(),
+            n_bytes,
+            FLAGS,
+        )
+    };
+    sent == 0
 }
 
 /// In place of a stack ID: the ring has no room. A plain number, because LLVM spills the undefined half of an

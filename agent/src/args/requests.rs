@@ -1,0 +1,49 @@
+//! The command line of `agent requests`.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+
+use super::parse_duration;
+
+pub(super) const REQUESTS_EXAMPLES: &str = "\
+Examples:
+  agent requests --pid $(pgrep -o nginx)             nginx and its workers, 10 s: latency by route and status
+  agent requests --comm haproxy -d 1m --json         as JSON, for programs
+  agent requests --pid 4711 --no-paths               paths stay in the kernel: their hashes stand for them
+
+HTTP/1 in clear, from the system calls that read and write connections. Of heads there leave the kernel: method, path without
+its query, status, length, and whether the content compresses; of bodies, how long they are.
+
+Exit status: 0 when a report was written; 1 for an error; 2 for wrong usage.
+Needs root, or the capabilities that `agent doctor` lists.";
+
+/// `agent requests`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("requests_target").required(true).args(["pids", "comm", "cgroup", "all"])))]
+pub struct RequestsArgs {
+    /// Process whose requests to follow, with its threads and children; may be given more than once
+    #[arg(short, long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+    /// Processes of this name (at most 15 bytes, as `ps -o comm` shows it), also those that start later
+    #[arg(long, value_name = "NAME")]
+    pub comm: Option<String>,
+    /// The processes of this control group (version 2) and of those below it
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<std::path::PathBuf>,
+    /// Every process of this host
+    #[arg(short, long)]
+    pub all: bool,
+    /// Leave out children of the processes given, present and future
+    #[arg(long)]
+    pub no_children: bool,
+    /// Paths do not leave the kernel: their hashes stand for them
+    #[arg(long)]
+    pub no_paths: bool,
+    /// How long to follow them: 500ms, 10s, 2m
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true)]
+    pub duration: Duration,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}

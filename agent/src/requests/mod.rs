@@ -1,0 +1,179 @@
+//! Requests, from what the kernel side tells of messages: which response is whose, what was asked of others for it, and how long
+//! that took. Pure: time is what messages carry. Bounded: what has no room is counted.
+
+mod losses;
+mod open;
+mod report;
+mod route;
+mod served;
+mod server;
+mod times;
+mod upstream;
+
+use std::collections::HashMap;
+
+use abi::request::{
+    FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_CLOSED, MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD,
+    MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH, MESSAGE_RESPONSE, MESSAGE_UPSTREAM,
+};
+
+pub use losses::Losses;
+pub use report::{Connections, Report, Row, UpstreamReport, Writes, write_text};
+pub use route::route;
+pub use times::TimesReport;
+
+use crate::decode::MessageEvent;
+use open::OpenRequests;
+use served::Served;
+use server::ServerConnection;
+use upstream::UpstreamConnection;
+
+/// Connections that are remembered, on each side. The kernel side follows fewer.
+const MAX_CONNECTIONS: usize = 65_536;
+
+/// Everything that is known of requests.
+#[derive(Debug, Default)]
+pub struct Requests {
+    servers: HashMap<u64, ServerConnection>,
+    upstreams: HashMap<u64, UpstreamConnection>,
+    open: OpenRequests,
+    served: Served,
+    connections: Connections,
+    losses: Losses,
+}
+
+impl Requests {
+    /// Takes in what became of a message. They come in the order of time, but for what happened in one moment.
+    pub fn apply(&mut self, event: &MessageEvent) {
+        let flags = event.message.flags;
+        if flags & MESSAGE_FOREIGN != 0 {
+            return self.foreign(event);
+        }
+        if flags & MESSAGE_UPSTREAM != 0 { self.upstream(event) } else { self.server(event) }
+    }
+
+    fn server(&mut self, event: &MessageEvent) {
+        let it = &event.message;
+        if it.flags & MESSAGE_CLOSED != 0 {
+            self.connections.n_closed += 1;
+            if let Some(connection) = self.servers.remove(&it.connection) {
+                self.leave_server(&connection);
+            }
+            return;
+        }
+        if !self.servers.contains_key(&it.connection) && self.servers.len() >= MAX_CONNECTIONS {
+            self.losses.connections_full += 1;
+            return;
+        }
+        let is_opened = it.flags & MESSAGE_OPENED != 0;
+        let connection = self.servers.entry(it.connection).or_insert_with(|| {
+            if is_opened {
+                self.connections.n_accepted += 1;
+            } else {
+                self.connections.n_found += 1;
+            }
+            ServerConnection::new(is_opened)
+        });
+        connection.has_no_delay |= it.flags & MESSAGE_NO_DELAY != 0;
+        if it.flags & MESSAGE_PATH != 0 {
+            connection.path.clone_from(&event.path);
+        }
+        if it.flags & MESSAGE_RESPONSE == 0 {
+            connection.request(event, &mut self.open, &mut self.losses);
+            return;
+        }
+        if it.flags & MESSAGE_HEAD != 0 {
+            connection.response_begins(it, &mut self.open, &mut self.losses);
+        }
+        if it.flags & MESSAGE_END != 0
+            && let Some(request) = connection.response_ends(it, &mut self.open, &mut self.losses)
+        {
+            self.served.add(&request, &mut self.losses);
+        }
+    }
+
+    fn upstream(&mut self, event: &MessageEvent) {
+        let it = &event.message;
+        if it.flags & MESSAGE_CLOSED != 0 {
+            if let Some(connection) = self.upstreams.remove(&it.connection) {
+                self.open.abandon(connection.into_asked());
+            }
+            return;
+        }
+        if !self.upstreams.contains_key(&it.connection) && self.upstreams.len() >= MAX_CONNECTIONS {
+            self.losses.connections_full += 1;
+            return;
+        }
+        let connection = self.upstreams.entry(it.connection).or_default();
+        if it.flags & MESSAGE_OPENED != 0 {
+            self.connections.n_connected += 1;
+            connection.opened_for(self.open.last_of_thread(it.tid));
+        }
+        if it.flags & MESSAGE_RESPONSE == 0 {
+            if it.flags & MESSAGE_HEAD != 0 {
+                if connection.is_first() {
+                    self.connections.n_upstream_used += 1;
+                }
+                connection.asks(it, &mut self.open);
+            }
+            return;
+        }
+        if it.flags & MESSAGE_END != 0 {
+            let (asked, is_known) = connection.answer_ends();
+            if let Some(asked) = asked {
+                self.open.answered(&asked, it.time_ns);
+            }
+            self.losses.responses_alone += u64::from(!is_known);
+        }
+    }
+
+    fn foreign(&mut self, event: &MessageEvent) {
+        let it = &event.message;
+        match it.status {
+            FOREIGN_TLS => self.connections.n_tls += 1,
+            FOREIGN_HTTP2 => self.connections.n_http2 += 1,
+            FOREIGN_UPGRADED => self.connections.n_upgraded += 1,
+            _ => self.connections.n_other += 1,
+        }
+        if let Some(connection) = self.servers.remove(&it.connection) {
+            self.leave_server(&connection);
+        }
+        if let Some(connection) = self.upstreams.remove(&it.connection) {
+            self.open.abandon(connection.into_asked());
+        }
+    }
+
+    /// A connection is over: whoever has no answer will have none.
+    fn leave_server(&mut self, connection: &ServerConnection) {
+        self.connections.leave(connection);
+        for id in connection.unanswered() {
+            if self.open.remove(*id).is_some() {
+                self.losses.unanswered += 1;
+            }
+        }
+    }
+
+    /// Messages of requests that are not over.
+    #[must_use]
+    pub fn n_open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Requests served so far.
+    #[must_use]
+    pub fn n_served(&self) -> u64 {
+        self.served.n()
+    }
+
+    /// What is to be said of all of them, after so long.
+    #[must_use]
+    pub fn report(&self, duration_ns: u64) -> Report {
+        let mut connections = self.connections;
+        self.servers.values().for_each(|connection| connections.leave(connection));
+        let losses = Losses { unfinished: self.open.len() as u64, ..self.losses };
+        Report::new(duration_ns, &self.served, &self.open, connections, losses)
+    }
+}
+
+#[cfg(test)]
+mod tests;

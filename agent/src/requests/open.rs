@@ -1,0 +1,199 @@
+//! Requests under way, and whose a request to somebody else is.
+
+use std::collections::{HashMap, VecDeque};
+
+use abi::request::{METHODS, Message};
+
+/// Requests under way that are remembered.
+const MAX_OPEN: usize = 65_536;
+/// Requests under way to one path of which the oldest are looked at for one that asks.
+const MAX_CANDIDATES: usize = 64;
+/// Threads whose last request is remembered.
+const MAX_THREADS: usize = 65_536;
+
+/// `GET`: what it asks for can be shared.
+const METHOD_GET: u8 = 1;
+
+/// A number that is never reused.
+pub(super) type RequestId = u64;
+
+/// A request that is not answered whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OpenRequest {
+    pub(super) key: Key,
+    pub(super) path: Vec<u8>,
+    pub(super) is_path_cut: bool,
+    pub(super) is_path_hidden: bool,
+    /// The end of the call that read the end of its head.
+    pub(super) start_ns: u64,
+    /// The same of its body.
+    pub(super) asked_ns: Option<u64>,
+    pub(super) n_bytes_in: u64,
+    pub(super) first_byte_ns: Option<u64>,
+    pub(super) status: u16,
+    pub(super) content: u8,
+    pub(super) n_bytes_out: u64,
+    pub(super) n_writes: u32,
+    pub(super) n_small_writes: u32,
+    pub(super) end_ns: u64,
+    /// Requests to others for it.
+    pub(super) n_upstream: u32,
+    /// When the first of them was written.
+    pub(super) upstream_start_ns: u64,
+    /// How long they took together.
+    pub(super) upstream_ns: u64,
+}
+
+/// What a request to somebody else has in common with the one that it is for, mostly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    tgid: u32,
+    pub(super) method: u8,
+    pub(super) path_hash: u64,
+}
+
+impl Key {
+    pub(super) fn of(message: &Message) -> Self {
+        Self { tgid: message.tgid, method: message.method, path_hash: message.path_hash }
+    }
+
+    fn path(self) -> (u32, u64) {
+        (self.tgid, self.path_hash)
+    }
+
+    pub(super) fn method_name(self) -> &'static str {
+        METHODS.get(usize::from(self.method)).copied().unwrap_or("other")
+    }
+}
+
+/// A request to somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    owner: Option<RequestId>,
+    key: Key,
+    start_ns: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct OpenRequests {
+    n_begun: RequestId,
+    requests: HashMap<RequestId, OpenRequest>,
+    by_path: HashMap<(u32, u64), VecDeque<RequestId>>,
+    last_of_thread: HashMap<u32, RequestId>,
+    /// Requests to others under way.
+    in_flight: HashMap<Key, u32>,
+    /// Requests to others.
+    pub(super) n_asked: u64,
+    /// Of them, those that nobody was found for.
+    pub(super) n_unowned: u64,
+    /// Of them, those that asked for what was being asked for already.
+    pub(super) n_doubled: u64,
+}
+
+impl OpenRequests {
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// A request has come; `None` without room for it.
+    pub(super) fn insert(&mut self, tid: u32, request: OpenRequest) -> Option<RequestId> {
+        if self.requests.len() >= MAX_OPEN {
+            return None;
+        }
+        self.n_begun += 1;
+        let id = self.n_begun;
+        self.by_path.entry(request.key.path()).or_default().push_back(id);
+        if self.last_of_thread.len() >= MAX_THREADS {
+            let open = &self.requests;
+            self.last_of_thread.retain(|_, id| open.contains_key(id));
+        }
+        self.last_of_thread.insert(tid, id);
+        self.requests.insert(id, request);
+        Some(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: RequestId) -> Option<&mut OpenRequest> {
+        self.requests.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<OpenRequest> {
+        let request = self.requests.remove(&id)?;
+        if let Some(ids) = self.by_path.get_mut(&request.key.path()) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_path.remove(&request.key.path());
+            }
+        }
+        Some(request)
+    }
+
+    /// The request that a thread has read last, if it is under way.
+    pub(super) fn last_of_thread(&self, tid: u32) -> Option<RequestId> {
+        self.last_of_thread.get(&tid).copied().filter(|id| self.requests.contains_key(id))
+    }
+
+    /// A request is sent to somebody else. `opened_for`: what its thread had read when it opened the connection.
+    pub(super) fn ask(&mut self, message: &Message, opened_for: Option<RequestId>) -> Asked {
+        let key = Key::of(message);
+        self.n_asked += 1;
+        let n_in_flight = self.in_flight.entry(key).or_default();
+        if *n_in_flight > 0 && key.method == METHOD_GET {
+            self.n_doubled += 1;
+        }
+        *n_in_flight += 1;
+        let owner = self.owner(key, message.tid, opened_for);
+        match owner.and_then(|id| self.requests.get_mut(&id)) {
+            Some(request) => {
+                request.n_upstream += 1;
+                if request.n_upstream == 1 {
+                    request.upstream_start_ns = message.time_ns;
+                }
+            }
+            None => self.n_unowned += 1,
+        }
+        Asked { owner, key, start_ns: message.time_ns }
+    }
+
+    /// Whose it is: one that asks for the same, the oldest that has not asked yet; else one that asks for the same path in another
+    /// way (a cache asks with `GET` for a `HEAD`); else the one that the connection was opened for; else the last that this
+    /// thread has read.
+    fn owner(&self, key: Key, tid: u32, opened_for: Option<RequestId>) -> Option<RequestId> {
+        let waiting = |id: &RequestId| self.requests.get(id).filter(|it| it.first_byte_ns.is_none());
+        let waits = |id: &RequestId| waiting(id).is_some();
+        let is_new = |id: &RequestId| waiting(id).is_some_and(|it| it.n_upstream == 0);
+        let is_same = |id: &RequestId| waiting(id).is_some_and(|it| it.key == key);
+        if let Some(id) = opened_for.filter(|id| is_same(id) && is_new(id)) {
+            return Some(id);
+        }
+        let of_path = || self.by_path.get(&key.path()).into_iter().flatten().take(MAX_CANDIDATES).copied();
+        of_path()
+            .find(|id| is_same(id) && is_new(id))
+            .or_else(|| of_path().find(is_new))
+            .or_else(|| of_path().find(is_same))
+            .or_else(|| opened_for.filter(waits))
+            .or_else(|| self.last_of_thread(tid).filter(waits))
+    }
+
+    /// Somebody else has answered whole.
+    pub(super) fn answered(&mut self, asked: &Asked, end_ns: u64) {
+        self.forget(asked);
+        if let Some(request) = asked.owner.and_then(|id| self.requests.get_mut(&id)) {
+            request.upstream_ns += end_ns.saturating_sub(asked.start_ns);
+        }
+    }
+
+    /// They will not be answered.
+    pub(super) fn abandon(&mut self, asked: impl IntoIterator<Item = Asked>) {
+        asked.into_iter().for_each(|asked| self.forget(&asked));
+    }
+
+    fn forget(&mut self, asked: &Asked) {
+        if let Some(n) = self.in_flight.get_mut(&asked.key) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.in_flight.remove(&asked.key);
+            }
+        }
+    }
+}

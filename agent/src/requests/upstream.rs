@@ -1,0 +1,62 @@
+//! A connection that a target has opened, and what it asks on it.
+
+use std::collections::VecDeque;
+
+use abi::request::Message;
+
+use super::open::{Asked, OpenRequests, RequestId};
+
+/// More requests than that wait for an answer on no connection.
+const MAX_ASKED: usize = 1024;
+
+/// One connection.
+#[derive(Debug, Default)]
+pub(super) struct UpstreamConnection {
+    /// It was opened before the eyes of the kernel side.
+    is_opened: bool,
+    opened_for: Option<RequestId>,
+    n_asked: u64,
+    asked: VecDeque<Asked>,
+    /// Answers that came before the request was seen to be written: two threads, two CPUs.
+    n_early: u32,
+}
+
+impl UpstreamConnection {
+    /// It was opened when its thread had last read this request.
+    pub(super) fn opened_for(&mut self, request: Option<RequestId>) {
+        self.is_opened = true;
+        self.opened_for = request;
+    }
+
+    /// Whether nothing has been asked on it.
+    pub(super) fn is_first(&self) -> bool {
+        self.n_asked == 0
+    }
+
+    /// A request is written.
+    pub(super) fn asks(&mut self, message: &Message, open: &mut OpenRequests) {
+        let asked = open.ask(message, self.opened_for.take());
+        self.n_asked += 1;
+        if self.n_early > 0 {
+            self.n_early -= 1;
+            return open.answered(&asked, message.time_ns);
+        }
+        if self.asked.len() >= MAX_ASKED {
+            open.abandon(self.asked.pop_front());
+        }
+        self.asked.push_back(asked);
+    }
+
+    /// An answer is over; gives what it answers, and whether that is known or will be.
+    pub(super) fn answer_ends(&mut self) -> (Option<Asked>, bool) {
+        let asked = self.asked.pop_front();
+        let is_early = asked.is_none() && self.is_opened;
+        self.n_early += u32::from(is_early);
+        (asked, asked.is_some() || is_early)
+    }
+
+    /// What was not answered.
+    pub(super) fn into_asked(self) -> VecDeque<Asked> {
+        self.asked
+    }
+}
