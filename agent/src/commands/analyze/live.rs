@@ -122,7 +122,8 @@ fn event_of(source: Source) -> AnalyzedEvent {
         Source::OffCpu(_) => AnalyzedEvent::OffCpu,
         Source::Loop { .. } => AnalyzedEvent::Loop,
         Source::Resident { .. } | Source::Alloc { .. } => AnalyzedEvent::Memory,
-        Source::Cpu { .. } => AnalyzedEvent::Cpu,
+        // Requests are never asked for here.
+        Source::Cpu { .. } | Source::Requests { .. } => AnalyzedEvent::Cpu,
     }
 }
 
