@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::ArrowError;
 use datafusion::{
     datasource::TableProvider as _,
     error::DataFusionError,
@@ -139,6 +140,19 @@ fn may_nest(token: &Token) -> bool {
 
 /// What is wrong with a statement is said by the planner; what is wrong with files is not its fault.
 pub(crate) fn of_statement(error: &DataFusionError) -> Error {
+    // A text that is no number, a division by zero: no other set of files would do better.
+    if let DataFusionError::ArrowError(of_values, _) = error.find_root()
+        && matches!(
+            of_values.as_ref(),
+            ArrowError::ArithmeticOverflow(_)
+                | ArrowError::CastError(_)
+                | ArrowError::ComputeError(_)
+                | ArrowError::DivideByZero
+                | ArrowError::ParseError(_)
+        )
+    {
+        return Error::Sql { what: one_line(&of_values.to_string()) };
+    }
     match Error::of(error) {
         Error::Internal { what } => Error::Sql { what },
         other => other,

@@ -20,7 +20,7 @@ struct Target {
     max_corpus_bytes: u64,
 }
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 11] = [
     Target { name: "object", max_bytes: 8192, max_corpus_bytes: 80_000 },
     Target { name: "frames", max_bytes: 4096, max_corpus_bytes: 40_000 },
     Target { name: "walk", max_bytes: 4096, max_corpus_bytes: 50_000 },
@@ -28,6 +28,9 @@ const TARGETS: [Target; 8] = [
     Target { name: "config", max_bytes: 4096, max_corpus_bytes: 60_000 },
     Target { name: "collector_log", max_bytes: 4096, max_corpus_bytes: 40_000 },
     Target { name: "collector_receive", max_bytes: 4096, max_corpus_bytes: 40_000 },
+    Target { name: "profile_read", max_bytes: 4096, max_corpus_bytes: 40_000 },
+    Target { name: "query_selector", max_bytes: 1024, max_corpus_bytes: 20_000 },
+    Target { name: "query_sql", max_bytes: 1024, max_corpus_bytes: 40_000 },
     Target { name: "text", max_bytes: 1024, max_corpus_bytes: 20_000 },
 ];
 

@@ -10,7 +10,9 @@ mod frames;
 mod object;
 mod profile_read;
 pub mod seeds;
+mod selector;
 mod spool;
+mod sql;
 mod table;
 mod text;
 mod walk;
@@ -26,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
@@ -36,6 +38,8 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "collector_log", body: collector_log::body },
     Target { name: "collector_receive", body: collector_receive::body },
     Target { name: "profile_read", body: profile_read::body },
+    Target { name: "query_selector", body: selector::body },
+    Target { name: "query_sql", body: sql::body },
 ];
 
 /// Runs a target's body on one input.

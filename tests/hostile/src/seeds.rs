@@ -5,7 +5,9 @@ use crate::collector_receive;
 use crate::config;
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
 use crate::profile_read;
+use crate::selector;
 use crate::spool;
+use crate::sql;
 
 /// One input.
 #[derive(Clone, Debug)]
@@ -62,6 +64,12 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     }
     for (name, bytes) in profile_read::seeds() {
         add("profile_read", name, bytes);
+    }
+    for (name, bytes) in selector::seeds() {
+        add("query_selector", name, bytes);
+    }
+    for (name, bytes) in sql::seeds() {
+        add("query_sql", name, bytes);
     }
     for i in 0..48_u32 {
         let n_bytes = 16 << (i % 8);
