@@ -153,6 +153,11 @@ pub(crate) fn of_statement(error: &DataFusionError) -> Error {
     {
         return Error::Sql { what: one_line(&of_values.to_string()) };
     }
+    if let DataFusionError::External(other) = error.find_root()
+        && other.is::<regex::Error>()
+    {
+        return Error::Sql { what: one_line(&other.to_string()) };
+    }
     match Error::of(error) {
         Error::Internal { what } => Error::Sql { what },
         other => other,

@@ -95,8 +95,13 @@ impl Matcher {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{}{:?}", self.name, self.op.text(), self.value)
+        write!(f, "{}{}{}", quoted(&self.name), self.op.text(), quoted(&self.value))
     }
+}
+
+/// As a selector has it, which knows no other escapes than these.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// Matchers, all of which must be met.
