@@ -40,6 +40,7 @@ mod probe_cycles;
 mod probes;
 mod ratio;
 mod refusals;
+mod requests;
 mod resident;
 mod runtimes;
 mod shipping;

@@ -1,6 +1,6 @@
 //! Caddy: a proxy written in Go.
 
-use std::{fs, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -12,13 +12,23 @@ use crate::{paths, process::Running};
 /// # Errors
 /// If it is not installed or does not listen.
 pub fn start() -> Result<Server> {
+    start_with(|dir| format!("encode gzip\n\troot * {}\n\tfile_server", dir.display()))
+}
+
+/// Starts one that passes on what it is asked.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
+    start_with(|_| format!("reverse_proxy {backend}"))
+}
+
+fn start_with(directives: impl FnOnce(&Path) -> String) -> Result<Server> {
     let caddy = paths::find("caddy", "caddy")?;
     let dir = tempfile::tempdir().context("cannot create a directory for Caddy")?;
     let address = free_address()?;
-    let config = format!(
-        "{{\n\tadmin off\n\tauto_https off\n}}\nhttp://{address} {{\n\tencode gzip\n\troot * {}\n\tfile_server\n}}\n",
-        dir.path().display()
-    );
+    let directives = directives(dir.path());
+    let config = format!("{{\n\tadmin off\n\tauto_https off\n}}\nhttp://{address} {{\n\t{directives}\n}}\n");
     fs::write(dir.path().join("index.html"), "<p>caddy</p>\n".repeat(512)).context("cannot write a file")?;
     fs::write(dir.path().join("Caddyfile"), config).context("cannot write the Caddyfile")?;
     let mut command = Command::new(caddy);

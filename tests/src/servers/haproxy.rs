@@ -1,6 +1,6 @@
-//! HAProxy: one thread, which answers every request itself.
+//! HAProxy: one thread, which answers every request itself, or two that pass on what they are asked.
 
-use std::{fs, process::Command};
+use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -12,12 +12,33 @@ use crate::{paths, process::Running};
 /// # Errors
 /// If it is not installed or does not listen.
 pub fn start() -> Result<Server> {
+    start_with("nbthread 1", |address| {
+        format!(
+            "frontend f\n  bind {address}\n  http-request return status 200 content-type text/plain string haproxy\n"
+        )
+    })
+}
+
+/// Starts one with two threads that passes on what it is asked.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
+    start_with("nbthread 2", |address| {
+        format!(
+            "frontend f\n  bind {address}\n  default_backend b\nbackend b\n  http-reuse always\n  server s {backend}\n"
+        )
+    })
+}
+
+fn start_with(global: &str, sections: impl FnOnce(SocketAddr) -> String) -> Result<Server> {
     let haproxy = paths::find("haproxy", "haproxy")?;
     let dir = tempfile::tempdir().context("cannot create a directory for HAProxy")?;
     let address = free_address()?;
+    let sections = sections(address);
     let config = format!(
-        "global\n  nbthread 1\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
-         frontend f\n  bind {address}\n  http-request return status 200 content-type text/plain string haproxy\n"
+        "global\n  {global}\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
+         {sections}"
     );
     fs::write(dir.path().join("haproxy.cfg"), config).context("cannot write haproxy.cfg")?;
     let mut command = Command::new(haproxy);

@@ -24,12 +24,12 @@ pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node, start_server
 
 use crate::{process::Running, wait};
 
-pub use caddy::start as caddy;
+pub use caddy::{start as caddy, start_proxy as caddy_proxy};
 pub use envoy::start as envoy;
-pub use haproxy::start as haproxy;
+pub use haproxy::{start as haproxy, start_proxy as haproxy_proxy};
 pub use nginx::{
-    start as nginx, start_orphaned as orphaned_nginx, start_with_config as nginx_with,
-    start_with_slow_log as nginx_with_slow_log,
+    start as nginx, start_orphaned as orphaned_nginx, start_proxy as nginx_proxy,
+    start_with_config as nginx_with, start_with_slow_log as nginx_with_slow_log,
 };
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;

@@ -4,6 +4,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     io,
+    net::SocketAddr,
     os::{
         fd::AsRawFd as _,
         unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
@@ -73,6 +74,29 @@ pub fn start_with_slow_log() -> Result<(Server, File)> {
     ensure!(capacity == 4096, "a FIFO of {capacity} bytes: {}", io::Error::last_os_error());
     let server = start_with(&format!("access_log {};", path.display()), "", |nginx| nginx)?;
     Ok((server, reader))
+}
+
+/// Starts one that passes on what it is asked, keeps what may be kept, and logs each request as JSON, in `access.log`.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
+    let fields = [
+        ("cache", "upstream_cache_status"),
+        ("connection", "connection"),
+        ("requests", "connection_requests"),
+        ("sent", "bytes_sent"),
+        ("received", "request_length"),
+        ("status", "status"),
+    ];
+    let fields = fields.map(|(name, variable)| format!("\"{name}\":\"${variable}\"")).join(",");
+    let http = format!(
+        "proxy_cache_path cache keys_zone=z:1m;\n  log_format fields escape=json '{{{fields}}}';\n\
+         \x20 upstream b {{ server {backend}; keepalive 16; }}\n"
+    );
+    let location = "location / {\n    proxy_pass http://b;\n    proxy_http_version 1.1;\n\
+                    \x20   proxy_set_header Connection \"\";\n    proxy_cache z;\n  }";
+    start_with(&format!("{http}  access_log access.log fields;"), location, |nginx| nginx)
 }
 
 /// Starts it with more in the part of its configuration that is about HTTP, and in that about its only server.
