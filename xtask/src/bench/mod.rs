@@ -22,6 +22,7 @@ mod peers;
 mod profiler;
 mod proxies;
 mod recording;
+mod requests_cost;
 mod ring;
 mod servers;
 mod session;
@@ -40,6 +41,7 @@ use crate::shell::{Workspace, is_root};
 const PAGE: &str = "docs/benchmarks.md";
 const MEMORY_PAGE: &str = "docs/memory.md";
 const OFF_CPU_PAGE: &str = "docs/off-cpu.md";
+const REQUESTS_PAGE: &str = "docs/requests.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -82,7 +84,7 @@ struct Measurement {
 /// Takes so long that it is measured only if it is asked for.
 const LONG: &str = "daemon-memory";
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 14] = [
     Measurement { name: "kernel-cost", page: PAGE, table: kernel_cost::table },
     Measurement { name: "recording-nginx", page: PAGE, table: recording::table },
     Measurement { name: "programs", page: PAGE, table: loading::table },
@@ -91,6 +93,7 @@ const MEASUREMENTS: [Measurement; 13] = [
     Measurement { name: "proxies", page: PAGE, table: proxies::table },
     Measurement { name: "whole-host", page: PAGE, table: whole_host::table },
     Measurement { name: "memory-cost", page: MEMORY_PAGE, table: memory_cost::table },
+    Measurement { name: "requests-cost", page: REQUESTS_PAGE, table: requests_cost::table },
     Measurement { name: "memory-tools", page: PAGE, table: memory_tools::table },
     Measurement { name: "switch-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_switch },
     Measurement { name: "event-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_server },

@@ -30,10 +30,21 @@ pub(crate) struct Nginx {
     // Before the directory: the server goes first, then what it writes into.
     running: Running,
     _prefix: tempfile::TempDir,
+    page: &'static str,
 }
 
 impl Nginx {
+    /// Load is for the larger file: most of the time goes into compression.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with("large.txt")
+    }
+
+    /// Load is for the smaller file: as many requests as can be.
+    pub(crate) fn start_small() -> Result<Self> {
+        Self::start_with("small.txt")
+    }
+
+    fn start_with(page: &'static str) -> Result<Self> {
         let nginx = find_program("nginx").context("no nginx: install Debian's nginx-light")?;
         if TcpStream::connect(ADDRESS).is_ok() {
             bail!("something else listens on {ADDRESS}");
@@ -52,7 +63,7 @@ impl Nginx {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(Self { running, _prefix: prefix })
+        Ok(Self { running, _prefix: prefix, page })
     }
 
     /// The master; its worker is its only child.
@@ -60,9 +71,9 @@ impl Nginx {
         self.running.pid()
     }
 
-    /// Keeps it busy with the larger file.
+    /// Keeps it busy.
     pub(crate) fn load(&self, run_time: Duration) -> Result<Load> {
-        Load::start(&format!("http://{ADDRESS}/large.txt"), run_time)
+        Load::start(&format!("http://{ADDRESS}/{}", self.page), run_time)
     }
 
     pub(crate) fn worker_pid(&self) -> Result<u32> {

@@ -124,6 +124,18 @@ pub(super) static AGENT_MEMORY: Profiler = Profiler {
     ..AGENT
 };
 
+/// Ours, following requests.
+pub(super) static AGENT_REQUESTS: Profiler = Profiler {
+    name: "agent requests",
+    command: |program, sampled| {
+        let mut command = Command::new(program);
+        command.args(["requests", "--duration", "30m", "--json", "--pid", &sampled.pid.to_string()]);
+        command
+    },
+    find: |_, plan| Ok(plan.agent.clone()),
+    ..AGENT
+};
+
 /// Ours, where threads wait: those waits alone that are long.
 pub(super) static AGENT_OFF_CPU: Profiler = Profiler {
     name: "agent record --event off-cpu",
