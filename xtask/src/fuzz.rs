@@ -20,7 +20,7 @@ struct Target {
     max_corpus_bytes: u64,
 }
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     Target { name: "object", max_bytes: 8192, max_corpus_bytes: 80_000 },
     Target { name: "frames", max_bytes: 4096, max_corpus_bytes: 40_000 },
     Target { name: "walk", max_bytes: 4096, max_corpus_bytes: 50_000 },
@@ -31,6 +31,7 @@ const TARGETS: [Target; 11] = [
     Target { name: "profile_read", max_bytes: 4096, max_corpus_bytes: 40_000 },
     Target { name: "query_selector", max_bytes: 1024, max_corpus_bytes: 20_000 },
     Target { name: "query_sql", max_bytes: 1024, max_corpus_bytes: 40_000 },
+    Target { name: "requests", max_bytes: 4096, max_corpus_bytes: 40_000 },
     Target { name: "text", max_bytes: 1024, max_corpus_bytes: 20_000 },
 ];
 

@@ -9,6 +9,7 @@ mod config;
 mod frames;
 mod object;
 mod profile_read;
+mod requests;
 pub mod seeds;
 mod selector;
 mod spool;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// Every target. `tests/fuzz/fuzz_targets` has a file for each.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "object", body: object::body },
     Target { name: "frames", body: frames::body },
     Target { name: "walk", body: walk::body },
@@ -40,6 +41,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "profile_read", body: profile_read::body },
     Target { name: "query_selector", body: selector::body },
     Target { name: "query_sql", body: sql::body },
+    Target { name: "requests", body: requests::body },
 ];
 
 /// Runs a target's body on one input.

@@ -5,6 +5,7 @@ use crate::collector_receive;
 use crate::config;
 use crate::frames::{HAS_BASES, IS_AT_THE_END, IS_DEBUG_FRAME};
 use crate::profile_read;
+use crate::requests;
 use crate::selector;
 use crate::spool;
 use crate::sql;
@@ -52,6 +53,9 @@ pub fn all(files: &[(&str, Vec<u8>, Vec<u8>)]) -> Vec<Seed> {
     }
     for (name, bytes) in spool::seeds() {
         add("spool", name, bytes);
+    }
+    for (name, bytes) in requests::seeds() {
+        add("requests", name, bytes);
     }
     for (name, bytes) in config::seeds() {
         add("config", name, bytes);
