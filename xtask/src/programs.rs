@@ -96,6 +96,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "costly", source: "costly.c", flags: &NO_FRAME_POINTERS },
     Program { name: "waits", source: "waits.c", flags: &NO_FRAME_POINTERS },
     Program { name: "pingpong", source: "pingpong.c", flags: &NO_FRAME_POINTERS },
+    Program { name: "asks", source: "asks.c", flags: &NO_FRAME_POINTERS },
     Program { name: "mangled", source: "mangled.rs", flags: &[] },
 ];
 
