@@ -2,7 +2,11 @@
 
 use std::{fs, io};
 
-use abi::{event::Event, names};
+use abi::{
+    config::{SAMPLE_IDLE, SAMPLE_WAKERS},
+    event::Event,
+    names,
+};
 use aya::{
     Btf, Ebpf,
     programs::{
@@ -85,6 +89,14 @@ pub struct OffCpu {
     pub has_wakers: bool,
     /// What has no sample is in the profile as well, so that it adds up to all the time of each thread.
     pub is_wall: bool,
+}
+
+impl OffCpu {
+    /// As the kernel side has it.
+    pub(super) const fn flags(self) -> u32 {
+        let idle = if self.has_idle { SAMPLE_IDLE } else { 0 };
+        idle | if self.has_wakers { SAMPLE_WAKERS } else { 0 }
+    }
 }
 
 impl Source {

@@ -26,7 +26,7 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, Controls, HIDE_PATHS, SAMPLE_IDLE, SAMPLE_WAKERS},
+    config::{Config, Controls, HIDE_PATHS},
     counter::Counter,
     event_loop::Worker,
     names,
@@ -93,8 +93,7 @@ impl Kernel {
                 // What is measured has a length.
                 min_block_ns: off_cpu.min_block_ns.max(1),
                 task_pid_at: btf::offset_of("task_struct", "pid")?,
-                off_cpu: if off_cpu.has_idle { SAMPLE_IDLE } else { 0 }
-                    | if off_cpu.has_wakers { SAMPLE_WAKERS } else { 0 },
+                off_cpu: off_cpu.flags(),
                 ..config
             },
             None => config,

@@ -6,6 +6,7 @@ mod event_loop;
 mod living;
 mod off_cpu;
 mod requests;
+mod settle;
 mod table_writes;
 mod window;
 
@@ -17,14 +18,13 @@ use std::{
 };
 
 use abi::{
-    counter::Counter,
     event_loop::Worker,
     sample::Sample,
     target::{TARGET_ACTIVE, TARGET_AT_EXEC, TARGET_FOLLOW, Target},
 };
 
 use super::{
-    End, Losses, ProbingReport, Recording, RunError, Targets, Usage, beginnings::Beginnings, late::Late,
+    End, Losses, ProbingReport, Recording, RunError, Targets, beginnings::Beginnings, late::Late,
     probing::Probing, table_use::TableUse, world::World,
 };
 use living::Living;
@@ -37,7 +37,6 @@ use crate::{
     kernel::{Clock, Kernel, KernelError, Sideband, Source},
     off_cpu::ThreadTimes,
     process::ImageId,
-    procfs::status,
     requests::Requests,
     table_cache::TableCache,
     table_op::TableOp,
@@ -341,33 +340,6 @@ impl Session {
             start_unix_ns,
             exit_status: None,
         })
-    }
-
-    /// Completes what was lost by what the kernel side has counted.
-    fn settle_losses(&mut self, counters: &[(Counter, u64)]) {
-        let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
-        let accounted = self.aggregate.n_samples()
-            + self.losses.unknown_process
-            + self.losses.undecoded
-            + counted(Counter::RingFull)
-            + counted(Counter::SlotsBusy)
-            + counted(Counter::AllocationsFailed)
-            + counted(Counter::CallsUnreturned);
-        self.losses.unexplained = counted(Counter::Taken).saturating_sub(accounted);
-        self.losses.files_unopened = self.world.n_unopened;
-        self.losses.captures_dropped = self.late.n_dropped;
-        self.losses.mappings_refused = self.world.processes.n_mappings_refused();
-        self.losses.tables_without_room = self.table_use.n_refused() + self.losses.tables_too_large;
-    }
-
-    fn usage(&self) -> Usage {
-        Usage {
-            kernel: self.kernel.cost(),
-            agent_cpu: Duration::from_nanos(clock::process_cpu_ns().saturating_sub(self.cpu_before_ns)),
-            agent_rss_bytes: status::read(std::process::id()).ok().and_then(|status| status.resident_bytes),
-            table_bytes: self.kernel.table_bytes(),
-            table_cache: self.world.tables.cache_counts(),
-        }
     }
 
     fn read_samples(&mut self) {
