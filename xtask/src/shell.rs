@@ -48,10 +48,19 @@ impl Workspace {
         command
     }
 
-    /// Builds a program as users get it and says where it is.
+    /// Builds a program as users build it and says where it is.
     pub(crate) fn release(&self, program: &str) -> Result<PathBuf> {
-        run(self.cargo().args(["build", "--release", "--package", program]))?;
-        Ok(self.target.join("release").join(program))
+        self.build("release", program)
+    }
+
+    /// The same as it is packaged.
+    pub(crate) fn dist(&self, program: &str) -> Result<PathBuf> {
+        self.build("dist", program)
+    }
+
+    fn build(&self, profile: &str, program: &str) -> Result<PathBuf> {
+        run(self.cargo().args(["build", "--profile", profile, "--package", program]))?;
+        Ok(self.target.join(profile).join(program))
     }
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let agent = match &args.agent {
         // Not every profiler is started from here.
         Some(agent) => agent.canonicalize().with_context(|| format!("no agent at `{}`", agent.display()))?,
-        None => workspace.release("agent")?,
+        None => workspace.dist("agent")?,
     };
     let plan = Plan {
         n_rounds: args.rounds,

@@ -46,7 +46,7 @@ pub(crate) fn run_command(workspace: &Workspace, args: &Args) -> Result<()> {
     packages::install(&packages::PACKAGE)?;
     let agent = match &args.agent {
         Some(agent) => agent.clone(),
-        None => workspace.release("agent")?,
+        None => workspace.dist("agent")?,
     };
     ensure!(agent.is_file(), "no agent at {}", agent.display());
     let time = output(Command::new("git").current_dir(&workspace.root).args(["log", "-1", "--format=%ct"]))?;
