@@ -74,8 +74,12 @@ fn one_executor_and_two_answer_as_a_collector_does_alone() {
     let variables = bucket::variables(bucket.start());
     assert_eq!(STORE, format!("s3://{}/prod", bucket::NAME));
     let scheduler = Program::scheduler();
+    // Rules ask as well, and questions are counted here.
     let config = |more: &str| {
-        format!("store = \"{STORE}\"\n[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 3600\n{more}")
+        format!(
+            "store = \"{STORE}\"\n[log]\nflush_after_seconds = 0\n[upkeep]\nevery_seconds = 3600\n\
+             [alerts]\nbuilt_in = false\n{more}"
+        )
     };
     let of_cluster = format!("[query]\ncluster = \"{}\"\ncluster_partitions = 4\n", scheduler.url());
     let homes = [config(&of_cluster), config(&of_cluster), config("")].map(|config| Home::new(&config));
