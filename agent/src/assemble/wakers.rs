@@ -25,8 +25,11 @@ pub(super) fn push(
     let stack = waker.kernel.and_then(|index| aggregate.kernel_stacks().get(index as usize));
     let mut stack: Vec<FrameHandle> =
         stack.into_iter().flat_map(|it| frames.kernel_leaf_to_root(it)).collect();
-    let tracing = stack.iter().rposition(|frame| is_named(profile, *frame, &TRACING));
-    stack.drain(..tracing.map_or(0, |last| last + 1));
+    // Deeper down may be another program, which an interrupt came into.
+    let is_tracing = |frame: &FrameHandle| is_named(profile, *frame, &TRACING);
+    let first = stack.iter().position(is_tracing).unwrap_or(0);
+    let n_tracing = stack.iter().skip(first).take_while(|frame| is_tracing(frame)).count();
+    stack.drain(..first + n_tracing);
     let entry = stack.iter().position(|frame| is_named(profile, *frame, &INTERRUPTS));
     // What was interrupted has nothing to do with it.
     stack.truncate(entry.map_or(usize::MAX, |entry| entry + 1));
