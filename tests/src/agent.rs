@@ -5,7 +5,6 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,9 +19,6 @@ use crate::{
     wait,
 };
 
-/// Few tests record for longer than 10 s.
-const AT_MOST: Duration = Duration::from_secs(30);
-const START: Duration = Duration::from_secs(10);
 /// How much of a report a failed test shows.
 const SHOWN_BYTES: usize = 4000;
 
@@ -71,7 +67,7 @@ pub fn record_with<S: AsRef<OsStr>>(
 /// # Errors
 /// If it does not end in time.
 pub fn run<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Result<Finished> {
-    Running::start(Command::new(paths::agent()?).current_dir(dir).args(args))?.finish(AT_MOST)
+    Running::start(Command::new(paths::agent()?).current_dir(dir).args(args))?.finish(wait::PATIENCE)
 }
 
 /// Waits until an agent takes samples: it then holds more links than those that follow processes.
@@ -79,7 +75,7 @@ pub fn run<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Re
 /// # Errors
 /// If it does not begin.
 pub fn wait_until_sampling(agent: &Running) -> Result<Objects> {
-    wait::until("the agent takes samples", START, || {
+    wait::until("the agent takes samples", wait::PATIENCE, || {
         ensure!(!agent.has_ended(), "the agent ended: {}", agent.stderr()?);
         let objects = Objects::held_by(agent.pid());
         Ok((objects.n_links >= 3).then_some(objects))
@@ -140,7 +136,7 @@ impl Recorder {
     /// # Errors
     /// If it does not come, or no profile with it.
     pub fn finish(self) -> Result<Recording> {
-        let Finished { status, stdout, stderr } = self.running.finish(AT_MOST)?;
+        let Finished { status, stdout, stderr } = self.running.finish(wait::PATIENCE)?;
         let text = fs::read_to_string(self.dir.path().join("x.folded"))
             .with_context(|| format!("no profile; {status}; the agent said: {stderr}"))?;
         let stdout = String::from_utf8_lossy(&stdout).into_owned();

@@ -1,6 +1,6 @@
 //! `agent analyze` under test: its JSON report as a program reads it.
 
-use std::{ffi::OsString, fmt, process::Command, time::Duration};
+use std::{ffi::OsString, fmt, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -9,10 +9,8 @@ use serde_json::Value;
 use crate::{
     paths,
     process::{Finished, Running},
+    wait,
 };
-
-/// No test analyzes for longer than 30 s.
-const AT_MOST: Duration = Duration::from_secs(60);
 
 /// An analysis under way.
 pub struct Analyzing(Running);
@@ -84,7 +82,7 @@ impl Analyzing {
     /// # Errors
     /// If it does not come, or no report with it.
     pub fn finish(self) -> Result<Analysis> {
-        let finished: Finished = self.0.finish(AT_MOST)?;
+        let finished: Finished = self.0.finish(wait::PATIENCE)?;
         ensure!(finished.status.success(), "{finished:?}");
         serde_json::from_slice(&finished.stdout).with_context(|| format!("no report: {finished:?}"))
     }

@@ -2,15 +2,12 @@
 //!
 //! Other agents may run on this host, so what is left of ours is told by what no process holds.
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::{paths, wait};
-
-/// The kernel frees objects a grace period after their last reference has gone.
-const SETTLE: Duration = Duration::from_secs(10);
 
 /// IDs of programs and maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,13 +71,13 @@ impl Objects {
         objects
     }
 
-    /// Waits until none of these is in the kernel.
+    /// Waits until none of these is in the kernel: it frees objects a grace period after their last reference has gone.
     ///
     /// # Errors
-    /// If one still is, 10 seconds later.
+    /// If one still is, after all that time.
     pub fn wait_until_gone(&self) -> Result<()> {
         let mut left = (Vec::new(), Vec::new());
-        let gone = wait::until("programs and maps are gone", SETTLE, || {
+        let gone = wait::until("programs and maps are gone", wait::PATIENCE, || {
             let all = Self::all()?;
             left.0 = self.programs.intersection(&all.programs).copied().collect();
             left.1 = self.maps.intersection(&all.maps).copied().collect();
@@ -92,10 +89,10 @@ impl Objects {
     /// Fails if, since `self` was taken, programs or maps have come that no process holds.
     ///
     /// # Errors
-    /// If there are such, for 10 seconds.
+    /// If there are such for all that time.
     pub fn nothing_left_since(&self) -> Result<()> {
         let mut left = Self::default();
-        let clean = wait::until("nothing new without an owner", SETTLE, || {
+        let clean = wait::until("nothing new without an owner", wait::PATIENCE, || {
             let all = Self::all()?;
             // After the list: what was created since cannot be on it.
             let held = Self::held_by_anyone();

@@ -19,7 +19,6 @@ use crate::{
 };
 
 /// Tables of all programs of a host take their time.
-const START: Duration = Duration::from_secs(60);
 /// Of one question.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -139,7 +138,7 @@ impl Daemon {
     /// # Errors
     /// If it ends, or does not tell in time.
     pub fn wait_until_up(&self) -> Result<()> {
-        wait::until("the daemon answers", START, || {
+        wait::until("the daemon answers", wait::PATIENCE, || {
             ensure!(!self.running.has_ended(), "the daemon ended: {}", self.running.stderr()?);
             Ok(self.metrics().ok().map(drop))
         })
@@ -193,6 +192,6 @@ impl Daemon {
     /// If it has been waited for.
     pub fn kill(self) -> Result<Finished> {
         self.running.signal(libc::SIGKILL)?;
-        self.running.finish(Duration::from_secs(10))
+        self.running.finish(wait::PATIENCE)
     }
 }

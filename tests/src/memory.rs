@@ -14,10 +14,8 @@ use serde_json::Value;
 use crate::{
     paths,
     process::{Finished, Running},
+    wait,
 };
-
-/// No test watches for longer than 20 s.
-const AT_MOST: Duration = Duration::from_secs(40);
 
 /// A watch under way.
 pub struct Watcher(Running);
@@ -55,7 +53,7 @@ impl Watcher {
     /// # Errors
     /// If it does not come, or no report with it.
     pub fn finish(self) -> Result<Watched> {
-        let finished = self.0.finish(AT_MOST)?;
+        let finished = self.0.finish(wait::PATIENCE)?;
         let report =
             serde_json::from_slice(&finished.stdout).with_context(|| format!("no report: {finished:?}"))?;
         Ok(Watched { finished, report })
@@ -143,7 +141,7 @@ impl LimitedGroup {
 impl Drop for LimitedGroup {
     fn drop(&mut self) {
         // A process that has just ended still counts as a member for a moment.
-        let removed = crate::wait::until("a control group is empty", Duration::from_secs(2), || {
+        let removed = wait::until("a control group is empty", Duration::from_secs(2), || {
             Ok(fs::remove_dir(&self.0).is_ok().then_some(()))
         });
         drop(removed);

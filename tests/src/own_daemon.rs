@@ -19,10 +19,9 @@ use crate::{
     delivered::Delivered,
     paths,
     process::{Finished, Running},
+    wait::PATIENCE,
 };
 
-/// Far more than anything takes, also where others use the machine.
-pub const AT_MOST: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A daemon that runs.
@@ -136,7 +135,7 @@ impl OwnDaemon {
     /// # Errors
     /// If it does not end.
     pub fn ctl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Finished> {
-        self.start_ctl(args)?.finish(AT_MOST)
+        self.start_ctl(args)?.finish(PATIENCE)
     }
 
     /// Polls until `ready` gives a value; one that fails may not fail the next time.
@@ -152,7 +151,7 @@ impl OwnDaemon {
             }
             let said = self.daemon.running().stderr()?;
             ensure!(!self.daemon.running().has_ended(), "the daemon ended before this: {what}\n{said}");
-            if start.elapsed() > AT_MOST {
+            if start.elapsed() > PATIENCE {
                 let error = last.err();
                 bail!("waited for this: {what}; {error:?}\n{said}\n{:?}", self.told_of_profiles());
             }
@@ -165,7 +164,7 @@ impl OwnDaemon {
     /// # Errors
     /// If it does not end, or does not say how much it had.
     pub fn finish(self) -> Result<Ended> {
-        let finished = self.daemon.terminate(AT_MOST)?;
+        let finished = self.daemon.terminate(PATIENCE)?;
         let delivered = Delivered::all_in(&self.config.files_dir())?;
         let told = told(&finished.stderr).with_context(|| format!("no last line: {finished:?}"))?;
         Ok(Ended { finished, delivered, told })

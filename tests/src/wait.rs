@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Result, bail};
 
+/// Far more than anything takes, also where others use the machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Polls until `ready` gives a value.

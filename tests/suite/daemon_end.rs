@@ -5,8 +5,6 @@ use std::{ffi::OsStr, process::Command, time::Duration};
 use anyhow::Result;
 use tests::{bpf::Objects, delivered::totals, own_daemon::OwnDaemon, paths, process::Running, servers};
 
-const AT_MOST: Duration = Duration::from_secs(60);
-
 #[test]
 fn everything_that_was_counted_is_in_the_directory_and_a_capture_under_way_ends() -> Result<()> {
     let before = Objects::all()?;
@@ -37,7 +35,7 @@ fn everything_that_was_counted_is_in_the_directory_and_a_capture_under_way_ends(
     let ended = daemon.finish()?;
     held.wait_until_gone()?;
     before.nothing_left_since()?;
-    let captured = capture.finish(AT_MOST)?;
+    let captured = capture.finish(tests::wait::PATIENCE)?;
 
     assert_eq!(ended.finished.status.code(), Some(0), "{ended:#?}");
     let said = &ended.finished.stderr;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use tests::{
     daemon::DaemonConfig,
     delivered::totals,
-    own_daemon::{AT_MOST, OwnDaemon, replace},
+    own_daemon::{OwnDaemon, replace},
     paths,
     process::Running,
 };
@@ -133,7 +133,7 @@ fn whoever_waits_for_a_receiver_that_never_answers_does_not_hold_up_a_reload() -
     daemon.daemon().running().signal(libc::SIGHUP)?;
     watch.wait_for(&daemon, "taken", 1)?;
     watch.wait_for_more(&daemon)?;
-    let flushed = flush.finish(AT_MOST)?;
+    let flushed = flush.finish(tests::wait::PATIENCE)?;
     let is_told = flushed.status.success() || flushed.stderr.contains("begins or ends");
     assert!(is_told, "{flushed:?}");
     assert!(!hot.has_ended(), "the target ended before the test");

@@ -21,7 +21,7 @@ use profile::{Labels, Meta, Profile, ValueType};
 use tests::{
     agent::list,
     daemon::{Daemon, DaemonConfig},
-    own_daemon::{AT_MOST, OwnDaemon},
+    own_daemon::OwnDaemon,
     paths,
 };
 
@@ -109,7 +109,7 @@ fn garbage_and_another_version_are_set_aside_and_counted_and_what_is_whole_is_de
 
 /// Does not start; what it says.
 fn refused(config: &DaemonConfig) -> Result<String> {
-    let finished = Daemon::start(&config.write()?, config.listen)?.finish(AT_MOST)?;
+    let finished = Daemon::start(&config.write()?, config.listen)?.finish(tests::wait::PATIENCE)?;
     ensure!(finished.status.code() == Some(1), "{finished:?}");
     Ok(finished.stderr)
 }

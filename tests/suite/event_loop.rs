@@ -78,7 +78,7 @@ fn iterations_below_the_limit_are_counted_and_have_no_stack() -> Result<()> {
 pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<Duration> {
     let began = SystemTime::now();
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(tests::wait::PATIENCE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -108,19 +108,14 @@ fn a_handler_that_holds_up_the_event_loop_of_node_is_found_with_its_time() -> Re
     let recording = recorder.finish()?;
     assert_accounted(&recording);
     let it = worker(&recording, node.pid())?;
-    // A host that is busy may hold it up as well.
+    // A host that is busy may hold it up as well, also while nobody asks.
     assert!(it.stalls >= N_SLOW && it.iterations >= 5 * N_SLOW, "{recording}");
+    assert!(it.stalled_ns >= N_SLOW * 50 * MS && it.max_ns >= 50 * MS, "{recording}");
+    // What it calls has been begun or is left where its own frame is not there yet or no more.
+    let is_handler = |frame: &str| frame.contains("holdUp") || frame.contains("hrtimeBigInt");
+    let handler_ns = recording.folded.count(|stack| stack.frames.iter().any(|it| is_handler(it)));
     let asked_ns = u64::try_from(asked.as_nanos())?;
-    assert!(
-        it.stalled_ns >= N_SLOW * 50 * MS && it.stalled_ns <= asked_ns + asked_ns / 10,
-        "{} ns, and all answers took {asked_ns}\n{recording}",
-        it.stalled_ns
-    );
-    assert!(it.max_ns >= 50 * MS, "{recording}");
-    let in_handler = |stack: &tests::folded::Stack| stack.frames.iter().any(|it| it.contains("holdUp"));
-    let handler_ns = recording.folded.count(in_handler);
-    // A few microseconds of each stall are before and after it; a sample may fall there.
-    assert!(handler_ns >= N_SLOW * 50 * MS * 8 / 10, "{handler_ns} ns in the handler\n{recording}");
+    assert!(handler_ns <= asked_ns, "{handler_ns} ns, and all answers took {asked_ns}\n{recording}");
     assert!(handler_ns > it.stalled_ns / 2, "{handler_ns} ns in the handler\n{recording}");
     let busy = it.busy_percent / 100.0 * recording.report.duration_ns as f64;
     assert!(busy >= it.stalled_ns as f64 * 0.99, "{busy} ns busy\n{recording}");

@@ -94,7 +94,7 @@ fn workers_that_are_started_when_the_growth_begins_are_named() -> Result<()> {
     let script = format!("sleep 3; {} leak 8192; true", program.display());
     let master = Running::start(Command::new("sh").args(["-c", &script]))?;
     let watcher = Watcher::start(dir.path(), master.pid(), &["-i", "200ms", "-d", "12s"])?;
-    let worker = wait::until("the worker has begun", Duration::from_secs(20), || {
+    let worker = wait::until("the worker has begun", wait::PATIENCE, || {
         let is_it = |pid: &u32| {
             fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ten_stacks")
         };
@@ -127,7 +127,7 @@ fn without_stacks_nothing_is_loaded_and_without_the_right_the_report_says_what_w
         command.current_dir(dir.path());
         command.args(["memory", "--report", "json", "-i", "100ms", "-d", "1s"]);
         command.args(["--pid", &leak.pid().to_string()]).args(options);
-        Running::start(&mut command)?.finish(Duration::from_secs(10))
+        Running::start(&mut command)?.finish(wait::PATIENCE)
     };
     let finished = unprivileged(&[])?;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");

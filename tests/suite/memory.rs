@@ -15,7 +15,6 @@ use tests::{
 use crate::support::{target, unprivileged_agent};
 
 const MIB: f64 = 1_048_576.0;
-const START: Duration = Duration::from_secs(5);
 
 fn grower(args: &[&str]) -> Result<Running> {
     Running::start(Command::new(paths::program("grower")?).args(args))
@@ -96,10 +95,10 @@ fn two_snapshots_differ_by_what_grew_between_them() -> Result<()> {
     let leak = grower(&["leak", "4096"])?;
     let watcher = Watcher::start(dir.path(), leak.pid(), &["-i", "200ms", "--snapshot", "before"])?;
     let is_there = |name: &str| dir.path().join(name).is_file().then_some(());
-    wait::until("the first snapshot", START, || Ok(is_there("before.memory.json")))?;
+    wait::until("the first snapshot", wait::PATIENCE, || Ok(is_there("before.memory.json")))?;
     std::thread::sleep(Duration::from_secs(2));
     watcher.running().signal(libc::SIGUSR1)?;
-    wait::until("the second snapshot", START, || Ok(is_there("before-1.memory.json")))?;
+    wait::until("the second snapshot", wait::PATIENCE, || Ok(is_there("before-1.memory.json")))?;
     watcher.running().signal(libc::SIGINT)?;
     let watched = watcher.finish()?;
     assert_eq!(watched.finished.status.code(), Some(0), "{:?}", watched.finished);
@@ -124,7 +123,9 @@ fn a_target_that_exits_ends_the_watch_with_a_report_that_says_so() -> Result<()>
     let dir = tempfile::tempdir()?;
     let leak = grower(&["leak", "1024"])?;
     let watcher = Watcher::start(dir.path(), leak.pid(), &["-i", "100ms", "-d", "20s"])?;
-    wait::until("the first line", START, || Ok((!watcher.running().stderr()?.is_empty()).then_some(())))?;
+    wait::until("the first line", wait::PATIENCE, || {
+        Ok((!watcher.running().stderr()?.is_empty()).then_some(()))
+    })?;
     std::thread::sleep(Duration::from_secs(2));
     drop(leak);
     let watched = watcher.finish()?;
@@ -141,7 +142,7 @@ fn workers_are_followed_through_a_reload() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let master = target("forker")?;
     let workers = |generation: u32| {
-        wait::until("the master has forked two workers", START, || {
+        wait::until("the master has forked two workers", wait::PATIENCE, || {
             let prefix = format!("worker {generation} ");
             let text = master.stdout()?;
             let pids: Vec<u32> =
@@ -151,7 +152,9 @@ fn workers_are_followed_through_a_reload() -> Result<()> {
     };
     let old = workers(1)?;
     let watcher = Watcher::start(dir.path(), master.pid(), &["-i", "100ms", "-d", "4s"])?;
-    wait::until("the first line", START, || Ok((!watcher.running().stderr()?.is_empty()).then_some(())))?;
+    wait::until("the first line", wait::PATIENCE, || {
+        Ok((!watcher.running().stderr()?.is_empty()).then_some(()))
+    })?;
     std::thread::sleep(Duration::from_millis(700));
     master.signal(libc::SIGHUP)?;
     let new = workers(2)?;
@@ -177,7 +180,7 @@ fn the_limit_is_that_of_the_control_group() -> Result<()> {
     let program = paths::program("grower")?;
     let leak = Running::start(&mut group.command(&program, &["leak", "4096"])?)?;
     // The shell that enters the group becomes the program.
-    wait::until("the program is in its group", START, || {
+    wait::until("the program is in its group", wait::PATIENCE, || {
         Ok((fs::read_to_string(format!("/proc/{}/comm", leak.pid()))?.trim() == "grower").then_some(()))
     })?;
     let watched = Watcher::start(dir.path(), leak.pid(), &["-i", "200ms", "-d", "5s"])?.finish()?;
@@ -201,7 +204,9 @@ fn a_process_that_is_moved_has_the_limit_of_its_new_group() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let leak = grower(&["leak", "1024"])?;
     let watcher = Watcher::start(dir.path(), leak.pid(), &["-i", "100ms", "-d", "3s"])?;
-    wait::until("the first line", START, || Ok((!watcher.running().stderr()?.is_empty()).then_some(())))?;
+    wait::until("the first line", wait::PATIENCE, || {
+        Ok((!watcher.running().stderr()?.is_empty()).then_some(()))
+    })?;
     group.add(leak.pid())?;
     let watched = watcher.finish()?;
     drop(leak);
@@ -245,7 +250,7 @@ fn without_privileges_there_is_a_report_without_pss_that_says_what_would_help() 
     let dir = tempfile::tempdir()?;
     let mut command = unprivileged_agent(dir.path())?;
     command.args(["memory", "--report", "json", "-i", "100ms", "-d", "1s", "--pid", &hot.pid().to_string()]);
-    let finished = Running::start(&mut command)?.finish(Duration::from_secs(10))?;
+    let finished = Running::start(&mut command)?.finish(wait::PATIENCE)?;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
     let report: Value = serde_json::from_slice(&finished.stdout)?;
     assert_eq!(report.pointer("/tree/proportional"), None, "{report:#}");

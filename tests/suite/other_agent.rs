@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +11,6 @@ use tests::{paths, process::Running, wait};
 
 use crate::support::target;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const SERVICE: &str = "spinning";
 const ROWS: &str = "brazier_receive_rows_total{receiver=\"otlp_profiles\"} ";
 
@@ -34,7 +32,7 @@ fn collector(dir: &std::path::Path) -> Result<Option<(Running, String, String)>>
     ]);
     let running = Running::start(command.arg(dir.join("data")).arg("--config").arg(config))?;
     let address = |name: &str| {
-        wait::until("the collector listens", PATIENCE, || {
+        wait::until("the collector listens", wait::PATIENCE, || {
             ensure!(!running.has_ended(), "the collector ended: {}", running.stderr()?);
             let said = running.stdout()?;
             Ok(said.lines().find_map(|line| line.strip_prefix(name)).map(|address| address.trim().to_owned()))
@@ -65,13 +63,13 @@ fn what_another_agent_sends_is_received_and_shown() -> Result<()> {
     command
         .args(["--dwarf", "--time", "10000", "--frequency", "99", "--pid", &hot.pid().to_string()])
         .args(["--otlp-endpoint", &grpc, "--otlp-insecure", "--otlp-service-name", SERVICE]);
-    let sent = Running::start(command.current_dir(dir.path()))?.finish(PATIENCE)?;
+    let sent = Running::start(command.current_dir(dir.path()))?.finish(wait::PATIENCE)?;
     ensure!(sent.status.success(), "{}: {}", sent.status, sent.stderr);
 
     let metrics = ureq::get(format!("http://{web}/metrics")).call()?.body_mut().read_to_string()?;
     let n_rows = metrics.lines().find_map(|line| line.strip_prefix(ROWS)?.trim().parse::<u64>().ok());
     let n_rows = n_rows.with_context(|| format!("nothing was received\n{metrics}\n{}", sent.stderr))?;
-    let found = wait::until("all that was sent is in the store", PATIENCE, || {
+    let found = wait::until("all that was sent is in the store", wait::PATIENCE, || {
         let types = ask(&web, "/api/v1/types?from=now-1h")?;
         let of = types["types"].as_array().into_iter().flatten();
         Ok(of.clone().find(|it| it["n_rows"] == n_rows).cloned())

@@ -79,7 +79,7 @@ fn in_a_box() -> Result<Running> {
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
     let running = Running::start(command.args([&program, &mount_point]).arg(OTHER_USER))?;
     let own_name = format!("/proc/{}/comm", running.pid());
-    wait::until("the program runs in its box", Duration::from_secs(10), || {
+    wait::until("the program runs in its box", wait::PATIENCE, || {
         ensure!(!running.has_ended(), "it ended: {}", running.stderr()?);
         Ok(fs::read_to_string(&own_name)?.starts_with("everything").then_some(()))
     })?;

@@ -1,6 +1,6 @@
 //! Probes on allocators are put in and taken out two hundred times while a server answers requests, and nobody notices.
 
-use std::{io::Write as _, path::PathBuf, process::Command, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use tests::{
@@ -85,7 +85,7 @@ fn a_program_that_checks_what_it_allocates() -> Result<()> {
     before.nothing_left_since()?;
     assert!(!churn.has_ended());
     churn.signal(libc::SIGTERM)?;
-    let churn = churn.finish(Duration::from_secs(10))?;
+    let churn = churn.finish(tests::wait::PATIENCE)?;
     assert!(churn.status.success(), "{}", String::from_utf8_lossy(&churn.stdout));
     Ok(())
 }

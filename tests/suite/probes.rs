@@ -1,6 +1,6 @@
 //! Probes on allocators: put in, counted, taken out, and gone, whatever the target does meanwhile.
 
-use std::{process::Command, time::Duration};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use tests::{agent, bpf::Objects, paths, process::Running};
@@ -53,7 +53,7 @@ fn a_process_executes_another_program_and_ends_while_it_is_probed() -> Result<()
     let ended_early = recording.report.comments.iter().any(|it| it.starts_with("every target had ended"));
     assert!(ended_early, "{:?}\n{recording}", recording.report.comments);
     assert_eq!(recording.report.probes.clone().context("no probes")?.refused, 0, "{recording}");
-    let ended = target.finish(Duration::from_secs(5))?;
+    let ended = target.finish(tests::wait::PATIENCE)?;
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
     before.nothing_left_since()
 }

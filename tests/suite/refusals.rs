@@ -17,8 +17,6 @@ use tests::{
 
 use crate::support::{args, pid_args, target, unprivileged_agent};
 
-const AT_MOST: Duration = Duration::from_secs(10);
-
 /// What is wrong with a refusal: the message is the agent's one line, or, with status 2, what the argument parser
 /// says, and names these things.
 fn complaints(finished: &Finished, parts: &[&str]) -> Vec<String> {
@@ -74,7 +72,7 @@ fn a_host_without_tracefs_gets_it_mounted() -> Result<()> {
         "--pid",
         &target.pid().to_string(),
     ]);
-    let finished = Running::start(&mut command)?.finish(AT_MOST)?;
+    let finished = Running::start(&mut command)?.finish(tests::wait::PATIENCE)?;
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
     assert!(
         !String::from_utf8_lossy(&finished.stdout).contains("events"),
@@ -141,7 +139,7 @@ fn a_place_that_cannot_be_written_to_is_refused_before_anything_is_recorded() ->
     command.arg("mount -t tmpfs -o ro tmpfs \"$0\" && cd \"$0\" && exec \"$@\"").arg(dir.path());
     command.arg(paths::agent()?).arg("record").args(pid_args(hot.pid(), &["-o", "x.svg", "-d", "60s"]));
     let before = Objects::all()?;
-    let finished = Running::start(&mut command)?.finish(AT_MOST)?;
+    let finished = Running::start(&mut command)?.finish(tests::wait::PATIENCE)?;
     check("a read-only directory", &finished, &["x.svg", "Read-only file system"]);
     check_nothing_left("a read-only directory", dir.path(), &before)
 }
@@ -154,7 +152,7 @@ fn without_privileges_the_message_says_what_is_missing_and_how_to_get_it() -> Re
     command.arg("record");
     command.args(pid_args(hot.pid(), &["-o", "/dev/null", "--format", "folded", "-d", "60s"]));
     let before = Objects::all()?;
-    let finished = Running::start(&mut command)?.finish(AT_MOST)?;
+    let finished = Running::start(&mut command)?.finish(tests::wait::PATIENCE)?;
     check("another user than root", &finished, &["CAP_BPF", "CAP_PERFMON", "setcap", "root"]);
     before.nothing_left_since()
 }

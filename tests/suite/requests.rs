@@ -16,9 +16,6 @@ use tests::{
 use backend::Backend;
 use client::{Answer, Ask, ask_all, counts, durations};
 
-/// The agent is told to end before.
-const AT_MOST: Duration = Duration::from_secs(30);
-
 /// `agent requests --json` under way.
 struct Follower(Running);
 
@@ -35,7 +32,7 @@ impl Follower {
 
     fn end(self) -> Result<Value> {
         self.0.signal(libc::SIGINT)?;
-        let finished = self.0.finish(AT_MOST)?;
+        let finished = self.0.finish(tests::wait::PATIENCE)?;
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();
         serde_json::from_str(&text).with_context(|| format!("no report: {text}{}", finished.stderr))
     }
@@ -130,7 +127,7 @@ fn far_percentiles(report: &Value, answers: &[Answer], kind: &str) -> Result<Vec
 fn logged(nginx: &Server, n_lines: usize) -> Result<Vec<Value>> {
     let path = nginx.dir().join("access.log");
     let mut lines = Vec::new();
-    tests::wait::until("nginx logs all requests", Duration::from_secs(5), || {
+    tests::wait::until("nginx logs all requests", tests::wait::PATIENCE, || {
         let text = fs::read_to_string(&path)?;
         lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().unwrap_or_default();
         Ok((lines.len() >= n_lines).then_some(()))

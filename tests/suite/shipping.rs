@@ -32,8 +32,6 @@ use tests::{
     wait,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Two threads of nginx, one of them in the kernel.
 fn profile() -> Result<Profile> {
     let meta = Meta {
@@ -113,7 +111,7 @@ fn both_protocols_deliver_the_same_totals_once_after_the_receiver_asked_to_come_
     let figures = shipper.figures().metrics(1, 2);
     let metrics_key =
         shipper.ship(make::of_metrics(&figures, &labels(), "edge-1", keys.next_key(), (1, 2)))?;
-    let left = shipper.flush(PATIENCE);
+    let left = shipper.flush(wait::PATIENCE);
     let requests = receiver.requests()?;
     ensure!(left.is_empty(), "{left:?} {:?} {}", shipper.figures(), receiver.messages()?);
 
@@ -179,7 +177,7 @@ fn over_tls_both_sides_show_their_certificate_or_nothing_is_delivered() -> Resul
     let dir = tempfile::tempdir()?;
     let shipper = shipper(dir.path(), sinks)?;
     shipper.ship(profile_batch(&mut Keys::random()?)?)?;
-    let end = std::time::Instant::now() + PATIENCE;
+    let end = std::time::Instant::now() + wait::PATIENCE;
     let is_settled = |shipper: &Shipper| {
         shipper.figures().sinks.iter().all(|sink| sink.figures.delivered > 0 || sink.figures.retried > 1)
     };
@@ -250,7 +248,7 @@ fn both_protocols_go_through_a_proxy_that_wants_a_password() -> Result<()> {
     for _ in 0..3 {
         shipper.ship(profile_batch(&mut keys)?)?;
     }
-    let left = shipper.flush(PATIENCE);
+    let left = shipper.flush(wait::PATIENCE);
     ensure!(left.is_empty(), "{left:?} {:?} {}", shipper.figures(), receiver.messages()?);
     assert_eq!(receiver.requests()?.len(), 6);
     // One connection each, kept.
@@ -299,12 +297,12 @@ fn what_was_spooled_is_there_after_the_spooler_was_killed_however_often() -> Res
     let mut n_unfinished = 0;
     for n_more in [1, 5, 2, 9, 3, 7, 4, 8] {
         let spooler = Running::start(Command::new(env!("CARGO_BIN_EXE_spooler")).arg(&path))?;
-        wait::until("some batches are spooled", PATIENCE, || {
+        wait::until("some batches are spooled", wait::PATIENCE, || {
             ensure!(!spooler.has_ended(), "the spooler ended: {}", spooler.stderr()?);
             Ok((spooler.stdout()?.lines().count() >= n_more).then_some(()))
         })?;
         spooler.signal(libc::SIGKILL)?;
-        let finished = spooler.finish(PATIENCE)?;
+        let finished = spooler.finish(wait::PATIENCE)?;
         kept.extend(String::from_utf8(finished.stdout)?.lines().map(str::to_owned));
         let spool = Spool::open(&path, Limits::default(), &["a".to_owned()], 0)?;
         n_unfinished += spool.figures().unfinished;

@@ -50,7 +50,7 @@ fn processes_of_50_ms_that_start_later_are_found_by_name_and_named() -> Result<(
     let recorder = Recorder::start(args(&["--comm", &name, "--frequency", "199", "--duration", "20s"]))?;
     recorder.wait_until_sampling()?;
     for _ in 0..N_RUNS {
-        Running::start(&mut Command::new(&short))?.finish(Duration::from_secs(5))?;
+        Running::start(&mut Command::new(&short))?.finish(tests::wait::PATIENCE)?;
     }
     recorder.running().signal(libc::SIGINT)?;
     check(&recorder.finish()?, &name);

@@ -1,6 +1,6 @@
 //! `agent top`: text where there is no terminal, and a terminal that is given back as it was.
 
-use std::{process::Command, time::Duration};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use tests::{agent, paths, process::Running, wait};
@@ -42,7 +42,7 @@ fn a_signal_ends_it_and_gives_the_terminal_back() -> Result<()> {
     shell.args(["-qfec", &command, "/dev/null"]).env("TERM", "xterm-256color");
     let running = Running::start(&mut shell)?;
     let screen = || running.stdout();
-    wait::until("functions are on the screen", Duration::from_secs(20), || {
+    wait::until("functions are on the screen", wait::PATIENCE, || {
         ensure!(!running.has_ended(), "it ended: {}", screen()?);
         Ok(screen()?.contains("spin_a").then_some(()))
     })?;
@@ -58,7 +58,7 @@ fn a_signal_ends_it_and_gives_the_terminal_back() -> Result<()> {
     }
     // SAFETY: takes no pointer; the process belongs to a guard of ours.
     ensure!(unsafe { libc::kill(libc::pid_t::try_from(pid)?, libc::SIGTERM) } == 0, "cannot signal {pid}");
-    let finished = running.finish(Duration::from_secs(10))?;
+    let finished = running.finish(wait::PATIENCE)?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
     let (enters, leaves) = (text.find("\u{1b}[?1049h"), text.rfind("\u{1b}[?1049l"));
     assert!(enters.is_some() && enters < leaves, "{text:?}");

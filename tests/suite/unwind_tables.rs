@@ -1,6 +1,6 @@
 //! Unwind tables: when there is not room for all of them, and from one run to the next.
 
-use std::{os::unix::fs::symlink, path::Path, process::Command, time::Duration};
+use std::{os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 use tests::{
@@ -23,7 +23,7 @@ fn compile(dir: &Path, name: &str, level: &str) -> Result<std::path::PathBuf> {
 fn table_bytes(program: &Path) -> Result<u64> {
     let mut command = Command::new(paths::agent()?);
     let finished = Running::start(command.arg("unwind").arg(program).arg("--no-table-cache"))?
-        .finish(Duration::from_secs(10))?;
+        .finish(tests::wait::PATIENCE)?;
     let said = String::from_utf8_lossy(&finished.stdout).into_owned();
     let line = said.lines().find_map(|line| line.strip_prefix("table")?.split_whitespace().next());
     line.and_then(|n| n.parse().ok()).with_context(|| format!("no size in {said:?} {finished:?}"))
@@ -57,7 +57,7 @@ fn programs_that_run_in_turn_are_walked_whole_in_memory_for_one_of_them() -> Res
     ]))?;
     recorder.wait_until_sampling()?;
     for turn in ["first", "second", "third"] {
-        Running::start(Command::new(path(turn)).arg("2"))?.finish(Duration::from_secs(10))?;
+        Running::start(Command::new(path(turn)).arg("2"))?.finish(tests::wait::PATIENCE)?;
     }
     recorder.running().signal(libc::SIGINT)?;
     let recording = recorder.finish()?;
@@ -108,7 +108,7 @@ fn copies_of_a_file_share_one_table() -> Result<()> {
     recorder.wait_until_sampling()?;
     let running = [first, copy].map(|program| Running::start(Command::new(program).arg("2")));
     for running in running {
-        running?.finish(Duration::from_secs(10))?;
+        running?.finish(tests::wait::PATIENCE)?;
     }
     recorder.running().signal(libc::SIGINT)?;
     let recording = recorder.finish()?;

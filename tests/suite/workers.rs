@@ -13,7 +13,7 @@ use crate::support::{pid_args, target};
 
 /// IDs of the workers of a generation, from what the master printed.
 fn workers(master: &Running, generation: u32) -> Result<Vec<u32>> {
-    wait::until("the master has forked two workers", Duration::from_secs(3), || {
+    wait::until("the master has forked two workers", wait::PATIENCE, || {
         let text = master.stdout()?;
         let prefix = format!("worker {generation} ");
         let found: Result<Vec<u32>> = text

@@ -13,7 +13,6 @@ mod workerd;
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,7 +47,7 @@ pub struct Server {
 
 impl Server {
     fn new(running: Running, address: SocketAddr, dir: TempDir) -> Result<Self> {
-        wait::until("the server listens", Duration::from_secs(10), || {
+        wait::until("the server listens", wait::PATIENCE, || {
             ensure!(!running.has_ended(), "the server ended: {}", running.stderr()?);
             Ok(TcpStream::connect(address).is_ok().then_some(()))
         })

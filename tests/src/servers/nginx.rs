@@ -10,7 +10,6 @@ use std::{
         unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     },
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -41,7 +40,7 @@ pub fn start_orphaned() -> Result<(Server, u32)> {
         shell
     })?;
     let path = server.dir().join("nginx.pid");
-    let master = wait::until("nginx has no parent", Duration::from_secs(10), || {
+    let master = wait::until("nginx has no parent", wait::PATIENCE, || {
         let master = fs::read_to_string(&path).context("no nginx.pid")?;
         let status =
             fs::read_to_string(format!("/proc/{}/status", master.trim())).context("nginx has ended")?;

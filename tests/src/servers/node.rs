@@ -1,7 +1,7 @@
 //! Node with a script that keeps it busy, in namespaces of its own: the symbol map that V8 writes to /tmp is
 //! then seen by nobody outside, as in a container.
 
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
@@ -73,7 +73,7 @@ fn run(namespaces: &[&str], text: &str) -> Result<(Running, TempDir)> {
     // Else the function becomes part of its caller, and its name is in no stack.
     command.arg(node).args(["--perf-basic-prof", "--no-turbo-inlining"]).arg(script);
     let running = Running::start(&mut command)?;
-    wait::until("Node starts its script", Duration::from_secs(10), || {
+    wait::until("Node starts its script", wait::PATIENCE, || {
         ensure!(!running.has_ended(), "Node ended: {}", running.stderr()?);
         Ok(running.stdout()?.ends_with('\n').then_some(()))
     })?;

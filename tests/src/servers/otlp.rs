@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -63,7 +62,7 @@ impl OtlpReceiver {
         command.env("PYTHONPATH", packages).arg(paths::otlp_receiver()?);
         command.args([grpc.to_string(), http.to_string()]).args(options);
         let running = Running::start(&mut command)?;
-        wait::until("the receiver listens", Duration::from_secs(20), || {
+        wait::until("the receiver listens", wait::PATIENCE, || {
             ensure!(!running.has_ended(), "the receiver ended: {}", running.stderr()?);
             Ok(running.stderr()?.contains("ready").then_some(()))
         })?;
