@@ -112,15 +112,21 @@ pub(crate) fn write(
     if let n_more @ 1.. = loops.workers.len().saturating_sub(MAX_WORKERS) {
         writeln!(f, "        and {n_more} more workers")?;
     }
-    for group in loops.groups.iter().filter(|group| group.workers > 1 && group.imbalance > 0.0) {
-        let line = format!(
+    for line in imbalance_lines(&loops.groups) {
+        writeln!(f, "{}", fitted(&line))?;
+    }
+    Ok(())
+}
+
+/// How evenly each process with several workers spreads its work over them.
+pub(crate) fn imbalance_lines(groups: &[LoopGroup]) -> impl Iterator<Item = String> {
+    groups.iter().filter(|group| group.workers > 1 && group.imbalance > 0.0).map(|group| {
+        format!(
             "{}: {} workers, {:.2} % busy on average; the busiest has {:.2} times as much to do",
             printable(&group.process),
             group.workers,
             group.busy_percent,
             group.imbalance
-        );
-        writeln!(f, "{}", fitted(&line))?;
-    }
-    Ok(())
+        )
+    })
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use profile::{
     bytes_text,
-    trend::{Direction, clock_text, rate_text, trend},
+    trend::{clock_text, trend},
 };
 
 use super::record::terminal_width;
@@ -66,14 +66,8 @@ impl Live {
     fn picture(&self, sight: &Sight<'_>) -> String {
         let width = terminal_width().saturating_sub(EDGE_CHARS + 2).min(MAX_CHART_CHARS);
         let chart = chart::draw(&sight.points(), width, CHART_HEIGHT);
-        let last = chart.lines.len().saturating_sub(1);
-        let lines = chart.lines.iter().enumerate().map(|(index, dots)| {
-            let edge = match index {
-                0 => bytes_text(chart.top_bytes),
-                _ if index == last => bytes_text(chart.bottom_bytes),
-                _ => String::new(),
-            };
-            let dots = if self.colour { format!("\x1b[36m{dots}\x1b[0m") } else { dots.clone() };
+        let lines = chart.labelled().map(|(edge, dots)| {
+            let dots = if self.colour { format!("\x1b[36m{dots}\x1b[0m") } else { dots.to_owned() };
             format!("{edge:>EDGE_CHARS$} {dots}")
         });
         lines.collect::<Vec<_>>().join("\n")
@@ -84,13 +78,7 @@ impl Live {
 fn line(sight: &Sight<'_>) -> String {
     let private_bytes = sight.history.last().map_or(0, |point| point.bytes);
     let trend = trend(&sight.points());
-    let rate = trend.fit.map_or(0.0, |fit| fit.rate_bytes_per_second);
-    let movement = match trend.direction {
-        Direction::Increasing => format!(", increasing by {}", rate_text(rate)),
-        Direction::Decreasing => format!(", decreasing by {}", rate_text(-rate)),
-        Direction::Stable => ", stable".to_owned(),
-        Direction::Unknown => String::new(),
-    };
+    let movement = trend.movement_text();
     let processes = match sight.n_processes {
         1 => String::new(),
         n => format!(", {n} processes"),

@@ -1,6 +1,6 @@
 //! A series as a chart of characters: each holds two by four dots (braille).
 
-use profile::trend::Point;
+use profile::{bytes_text, trend::Point};
 
 /// Dots of a character, by column and row.
 const DOTS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
@@ -15,6 +15,21 @@ pub struct Chart {
     pub top_bytes: u64,
     /// Value of the lower edge.
     pub bottom_bytes: u64,
+}
+
+impl Chart {
+    /// Each line, and in front of the first and the last what the edge stands for.
+    pub fn labelled(&self) -> impl Iterator<Item = (String, &str)> {
+        let last = self.lines.len().saturating_sub(1);
+        self.lines.iter().enumerate().map(move |(index, dots)| {
+            let edge = match index {
+                0 => bytes_text(self.top_bytes),
+                _ if index == last => bytes_text(self.bottom_bytes),
+                _ => String::new(),
+            };
+            (edge, dots.as_str())
+        })
+    }
 }
 
 /// Draws points over the time that they span; from the lowest to the highest of a dot's time, so that no drop is lost.

@@ -2,7 +2,7 @@
 
 use profile::{
     FrameKind, bytes_text,
-    trend::{Direction, Trend, rate_text, trend},
+    trend::{Trend, trend},
 };
 use ratatui::{
     Frame,
@@ -201,27 +201,13 @@ fn memory(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let edge = 12_u16;
     let width = usize::from(chart_area.width.saturating_sub(edge));
     let drawn = chart::draw(&points, width, usize::from(chart_area.height));
-    let last_line = drawn.lines.len().saturating_sub(1);
-    let lines = drawn.lines.iter().enumerate().map(|(at, dots)| {
-        let value = match at {
-            0 => bytes_text(drawn.top_bytes),
-            _ if at == last_line => bytes_text(drawn.bottom_bytes),
-            _ => String::new(),
-        };
-        Line::from(format!("{value:>11} {dots}"))
-    });
+    let lines = drawn.labelled().map(|(edge, dots)| Line::from(format!("{edge:>11} {dots}")));
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), chart_area);
 }
 
 /// `resident 12.0 MiB, private 10.0 MiB, increasing by 1.00 MiB/s, 3 processes`.
 pub(super) fn memory_line(last: Memory, trend: &Trend) -> String {
-    let rate = trend.fit.map_or(0.0, |fit| fit.rate_bytes_per_second);
-    let movement = match trend.direction {
-        Direction::Increasing => format!(", increasing by {}", rate_text(rate)),
-        Direction::Decreasing => format!(", decreasing by {}", rate_text(-rate)),
-        Direction::Stable => ", stable".to_owned(),
-        Direction::Unknown => String::new(),
-    };
+    let movement = trend.movement_text();
     let processes =
         if last.n_processes == 1 { String::new() } else { format!(", {} processes", last.n_processes) };
     format!(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{event_loop::LoopAnalysis, memory::MemoryAnalysis, off_cpu::OffCpuAnalysis, text::Styled};
 use crate::{
+    loops::imbalance_lines,
     report_text::{BOLD, printable},
     trend::{Direction, VerdictKind, rate_text},
     units::{bytes_text, time_text},
@@ -90,14 +91,7 @@ impl Styled<'_> {
             writeln!(f, "{}", self.fitted(&row))?;
         }
         more(f, event_loop.workers.len(), "workers")?;
-        for group in event_loop.groups.iter().filter(|group| group.workers > 1 && group.imbalance > 0.0) {
-            let line = format!(
-                "{}: {} workers, {:.2} % busy on average; the busiest has {:.2} times as much to do",
-                printable(&group.process),
-                group.workers,
-                group.busy_percent,
-                group.imbalance
-            );
+        for line in imbalance_lines(&event_loop.groups) {
             writeln!(f, "{}", self.fitted(&line))?;
         }
         Ok(())

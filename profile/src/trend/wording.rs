@@ -1,5 +1,6 @@
 //! Rates and times as people say them.
 
+use super::{Direction, Trend};
 use crate::units::bytes_text;
 
 /// `00:00:41`, from the start of a run.
@@ -24,6 +25,20 @@ pub fn rate_text(bytes_per_second: f64) -> String {
         _ => (1.0, "B"),
     };
     format!("{:.2} {unit}/{per}", amount / divisor)
+}
+
+impl Trend {
+    /// `, increasing by 1.00 MiB/s`, to go on with; nothing where nothing is known.
+    #[must_use]
+    pub fn movement_text(&self) -> String {
+        let rate = self.fit.map_or(0.0, |fit| fit.rate_bytes_per_second);
+        match self.direction {
+            Direction::Increasing => format!(", increasing by {}", rate_text(rate)),
+            Direction::Decreasing => format!(", decreasing by {}", rate_text(-rate)),
+            Direction::Stable => ", stable".to_owned(),
+            Direction::Unknown => String::new(),
+        }
+    }
 }
 
 /// A number of bytes that was computed.

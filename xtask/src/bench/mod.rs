@@ -14,22 +14,21 @@ mod loading;
 mod machine;
 mod markers;
 mod median;
-mod memory_cost;
 mod memory_tools;
 pub(crate) mod nginx;
+mod nginx_cost;
 mod pairs;
 mod peers;
 mod profiler;
 mod proxies;
 mod recording;
-mod requests_cost;
 mod ring;
 mod servers;
 mod session;
 mod stacks;
+mod switch_cost;
 mod target_load;
 mod usage;
-mod waits_cost;
 mod whole_host;
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -92,11 +91,11 @@ const MEASUREMENTS: [Measurement; 14] = [
     Measurement { name: "peers", page: PAGE, table: peers::table },
     Measurement { name: "proxies", page: PAGE, table: proxies::table },
     Measurement { name: "whole-host", page: PAGE, table: whole_host::table },
-    Measurement { name: "memory-cost", page: MEMORY_PAGE, table: memory_cost::table },
-    Measurement { name: "requests-cost", page: REQUESTS_PAGE, table: requests_cost::table },
+    Measurement { name: "memory-cost", page: MEMORY_PAGE, table: nginx_cost::of_memory },
+    Measurement { name: "requests-cost", page: REQUESTS_PAGE, table: nginx_cost::of_requests },
     Measurement { name: "memory-tools", page: PAGE, table: memory_tools::table },
-    Measurement { name: "switch-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_switch },
-    Measurement { name: "event-cost", page: OFF_CPU_PAGE, table: waits_cost::of_a_server },
+    Measurement { name: "switch-cost", page: OFF_CPU_PAGE, table: switch_cost::table },
+    Measurement { name: "event-cost", page: OFF_CPU_PAGE, table: nginx_cost::of_waits },
     Measurement { name: "daemon", page: PAGE, table: daemon::table },
     Measurement { name: LONG, page: PAGE, table: daemon::long_table },
 ];

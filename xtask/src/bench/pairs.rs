@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::{
     Plan,
     held::{self, Runs},
+    load::Served,
     median::{Spread, spread},
     nginx::Nginx,
     session::Session,
@@ -25,6 +26,7 @@ pub(super) struct Pair<T> {
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) requests_per_s: f64,
+    pub(super) n_requests: u64,
     pub(super) agent_percent: f64,
     pub(super) kernel_percent: f64,
     pub(super) ns_per_run: f64,
@@ -70,13 +72,14 @@ pub(super) fn under_load(
 pub(super) fn process_under_load(pid: u32, nginx: &Nginx, plan: &Plan, n_cpus: usize) -> Result<Watched> {
     let kernel = || -> Result<Runs> { Ok(Runs::of(&held::by(pid)?.programs)) };
     let (kernel_before, agent_before) = (kernel()?, usage::on_cpu(pid)?);
-    let requests_per_s = nginx.load(plan.run_time)?.requests_per_s()?;
+    let Served { n_requests, per_s: requests_per_s } = nginx.load(plan.run_time)?.served()?;
     let (kernel_after, agent_after) = (kernel()?, usage::on_cpu(pid)?);
     let rss_bytes = usage::of(pid)?.rss_bytes;
     let kernel = kernel_after.since(kernel_before).context("a program went away")?;
     let percent = |time: Duration| 100.0 * time.as_secs_f64() / plan.run_time.as_secs_f64() / n_cpus as f64;
     Ok(Watched {
         requests_per_s,
+        n_requests,
         agent_percent: percent(agent_after.saturating_sub(agent_before)),
         kernel_percent: percent(Duration::from_nanos(kernel.time_ns)),
         ns_per_run: kernel.time_ns as f64 / kernel.count.max(1) as f64,

@@ -1,22 +1,18 @@
-//! What it costs to follow where threads wait: each switch and each system call, and the requests of a busy nginx.
+//! What it costs to follow where threads wait: each switch and each system call.
 
 use std::{
     io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _, pipe},
     path::Path,
     process::{Command, Stdio},
-    thread,
 };
 
 use anyhow::{Context, Result, bail};
 
 use super::{
     Plan,
-    bpf_stats::StatsOn,
     child::ends_with_us,
     kernel_cost,
     median::spread,
-    nginx::{self, Nginx},
-    pairs,
     profiler::{AGENT_EACH_WAIT, AGENT_LOOP, AGENT_OFF_CPU, Profiler, Sampled},
     session::Session,
 };
@@ -42,7 +38,7 @@ const SWITCHES: [(&str, Option<(&Profiler, Target)>); 5] = [
     ("event loop", Some((&AGENT_LOOP, Target::Itself))),
 ];
 
-pub(super) fn of_a_switch(workspace: &Workspace, plan: &Plan) -> Result<String> {
+pub(super) fn table(workspace: &Workspace, plan: &Plan) -> Result<String> {
     let built = xtask::programs::build_all(&workspace.root, &workspace.target.join("programs"))?;
     let mut program = PingPong::start(&kernel_cost::find(&built, "pingpong")?)?;
     let mut values = SWITCHES.map(|_| (Vec::new(), Vec::new()));
@@ -115,30 +111,4 @@ impl PingPong {
         let [switch_ns, call_ns] = parts[..] else { bail!("the program says `{}`", line.trim()) };
         Ok((switch_ns, call_ns))
     }
-}
-
-pub(super) fn of_a_server(workspace: &Workspace, plan: &Plan) -> Result<String> {
-    let n_cpus = thread::available_parallelism().context("cannot count the CPUs")?.get();
-    let _stats = StatsOn::new()?;
-    let nginx = Nginx::start()?;
-    let mut tables = String::new();
-    for profiler in [&AGENT_OFF_CPU, &AGENT_LOOP] {
-        let agent = profiler.find(workspace, plan)?;
-        let pairs = pairs::measure(plan, &nginx, || {
-            let sampled = Sampled { pid: nginx.pid(), frequency_hz: FREQUENCY_HZ };
-            let mut session = Session::start(&agent, sampled, None)?;
-            session.wait_until_loaded()?;
-            let watched = pairs::under_load(&mut session, &nginx, plan, n_cpus)?;
-            session.finish()?;
-            Ok(watched)
-        })?;
-        let (rows, noise) = pairs::rows(&pairs, |watched| watched)?;
-        tables += &format!("| | nothing | {} |\n|---|--:|--:|\n{rows}\n{noise}\n\n", profiler.name);
-    }
-    Ok(format!(
-        "{tables}Median (min..max) of {} pairs of {} s each, in turned order from pair to pair; the machine is all {n_cpus} CPUs; {}.",
-        plan.n_rounds,
-        plan.run_time.as_secs(),
-        nginx::version()?
-    ))
 }
