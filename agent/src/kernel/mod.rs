@@ -83,7 +83,7 @@ impl Kernel {
         table_limit_bytes: u64,
         sideband: Sideband,
     ) -> Result<Self, KernelError> {
-        let statistics = cost::enable_statistics();
+        let statistics = cost::enable_statistics_of(&sources);
         let mut intervals_bytes = sources.iter().filter_map(|source| source.interval_bytes());
         let interval_bytes = intervals_bytes.next();
         let config = Config { is_in_bytes: interval_bytes.is_some().into(), ..config };

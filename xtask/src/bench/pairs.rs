@@ -23,7 +23,7 @@ pub(super) struct Pair<T> {
 }
 
 /// What nginx did, and what we used, while we watched.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
     pub(super) requests_per_s: f64,
     pub(super) n_requests: u64,
