@@ -2,6 +2,9 @@
 
 use crate::{allocations::Allocations, loops::Loops, times::Times};
 
+/// A comment that says how many requests were served while the profile was recorded.
+const REQUESTS_LABEL: &str = "requests=";
+
 /// How a profile came to be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Meta {
@@ -47,6 +50,17 @@ impl Meta {
     /// Lost samples of all causes.
     pub fn lost_total(&self) -> u64 {
         self.lost.iter().fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+
+    /// Says how many requests were served meanwhile: every form of a profile keeps it.
+    pub fn set_requests(&mut self, n_requests: u64) {
+        self.comments.push(format!("{REQUESTS_LABEL}{n_requests}"));
+    }
+
+    /// How many requests were served meanwhile, if somebody counted them.
+    pub fn n_requests(&self) -> Option<u64> {
+        let label = self.comments.iter().find_map(|comment| comment.strip_prefix(REQUESTS_LABEL));
+        label.and_then(|n| n.parse().ok())
     }
 }
 

@@ -16,8 +16,8 @@ Examples:
   agent analyze run.pb.gz --format html -o run.html  as a page
 
 CPU time is told by what it is for: TLS, compression, parsing, regular expressions, copying, system calls, locks, logging,
-allocation. Beside it stand what threads wait for, what holds their event loops up, and which way memory goes. What a
-worker loses most of its time to comes first. Advice names what was seen, what it brings and how that was estimated;
+allocation. Beside it stand what threads wait for, what holds their event loops up, which way memory goes, and the requests
+that are served. What a worker or a request loses most of its time to comes first. Advice names what was seen, what it brings and how that was estimated;
 without evidence there is none.
 
 Exit status: 0 when a report was written; 1 for an error; 2 for wrong usage.
@@ -36,7 +36,8 @@ pub struct AnalyzeArgs {
     pub pids: Vec<u32>,
     /// What to record; may be given more than once
     #[arg(short, long = "event", value_name = "EVENT", value_enum, conflicts_with = "files",
-          default_values_t = [AnalyzedEvent::Cpu, AnalyzedEvent::OffCpu, AnalyzedEvent::Loop, AnalyzedEvent::Memory])]
+          default_values_t = [AnalyzedEvent::Cpu, AnalyzedEvent::OffCpu, AnalyzedEvent::Loop, AnalyzedEvent::Memory,
+                              AnalyzedEvent::Requests])]
     pub events: Vec<AnalyzedEvent>,
     /// How long to record
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true, conflicts_with = "files")]
@@ -56,7 +57,7 @@ pub struct AnalyzeArgs {
     /// Only profiles with this label, as the daemon writes them; may be given more than once
     #[arg(long = "label", value_name = "NAME=VALUE", conflicts_with = "pids")]
     pub labels: Vec<String>,
-    /// Requests that were served meanwhile: what one costs is said then
+    /// Requests that were served meanwhile, where they are not counted here: what one costs is said then
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
     /// Form of the analysis
@@ -78,6 +79,8 @@ pub enum AnalyzedEvent {
     Loop,
     /// Which way memory goes, and who takes it
     Memory,
+    /// What is served, how fast, and what is asked of others for it: HTTP/1
+    Requests,
 }
 
 /// Form of an analysis.

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 use anyhow::Context as _;
 use profile::{
     Profile, TextStyle,
-    analysis::{self, Analysis, Evidence, write_analysis, write_html},
+    analysis::{self, Analysis, Evidence, RequestAnalysis, write_analysis, write_html},
     memory::MemoryReport,
 };
 
@@ -26,6 +26,9 @@ struct Measured {
     stalls: Option<Profile>,
     growth: Option<Profile>,
     memory: Option<MemoryReport>,
+    requests: Option<RequestAnalysis>,
+    /// Requests that were served while files were recorded, as they say.
+    n_requests: Option<u64>,
     /// What to bear in mind.
     notes: Vec<String>,
 }
@@ -41,7 +44,7 @@ pub fn run(args: &AnalyzeArgs) -> anyhow::Result<u8> {
         .with_off_cpu(measured.off_cpu.as_ref())
         .with_stalls(measured.stalls.as_ref())
         .with_memory(measured.growth.as_ref(), measured.memory.as_ref())
-        .with_requests(args.requests);
+        .with_requests(measured.requests.as_ref(), args.requests.or(measured.n_requests));
     evidence.cpu = measured.cpu.as_ref();
     let mut found = analysis::analyze(&evidence);
     found.notes.extend(measured.notes);

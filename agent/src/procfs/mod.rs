@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod maps;
 pub mod memory;
 pub mod memory_group;
+pub mod network;
 pub mod root;
 pub mod smaps;
 pub mod stat;

@@ -19,6 +19,8 @@ pub struct Losses {
     pub connections_full: u64,
     /// Requests whose route had no room of its own: they are in the row `other`.
     pub routes_full: u64,
+    /// Answers of others to paths that had no room: whether they repeat is not known.
+    pub paths_full: u64,
     /// What became of messages, lost because the ring was full.
     pub messages_lost: u64,
     /// Heads that could not be read: the rest of their connection is not seen.

@@ -1,8 +1,12 @@
 //! Requests, from what the kernel side tells of messages: which response is whose, what was asked of others for it, and how long
 //! that took. Pure: time is what messages carry. Bounded: what has no room is counted.
 
+mod avoidable;
+mod evidence;
 mod losses;
+mod network;
 mod open;
+mod repeats;
 mod report;
 mod route;
 mod served;
@@ -17,13 +21,16 @@ use abi::request::{
     MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH, MESSAGE_RESPONSE, MESSAGE_UPSTREAM,
 };
 
+pub use avoidable::Avoidable;
 pub use losses::Losses;
+pub use network::Network;
 pub use report::{Connections, Report, Row, UpstreamReport, Writes, write_text};
 pub use route::route;
 pub use times::TimesReport;
 
 use crate::decode::MessageEvent;
 use open::OpenRequests;
+use repeats::Repeats;
 use served::Served;
 use server::ServerConnection;
 use upstream::UpstreamConnection;
@@ -37,8 +44,11 @@ pub struct Requests {
     servers: HashMap<u64, ServerConnection>,
     upstreams: HashMap<u64, UpstreamConnection>,
     open: OpenRequests,
+    repeats: Repeats,
     served: Served,
     connections: Connections,
+    /// Of connections that are over.
+    avoidable: Avoidable,
     losses: Losses,
 }
 
@@ -107,7 +117,7 @@ impl Requests {
         let connection = self.upstreams.entry(it.connection).or_default();
         if it.flags & MESSAGE_OPENED != 0 {
             self.connections.n_connected += 1;
-            connection.opened_for(self.open.last_of_thread(it.tid));
+            connection.opened_for(self.open.last_of_thread(it.tid), it.time_ns);
         }
         if it.flags & MESSAGE_RESPONSE == 0 {
             if it.flags & MESSAGE_HEAD != 0 {
@@ -118,10 +128,15 @@ impl Requests {
             }
             return;
         }
+        if it.flags & MESSAGE_HEAD != 0 {
+            connection.status = it.status;
+        }
         if it.flags & MESSAGE_END != 0 {
+            let status = connection.status;
             let (asked, is_known) = connection.answer_ends();
             if let Some(asked) = asked {
                 self.open.answered(&asked, it.time_ns);
+                self.repeats.add(&asked, status, it.n_bytes, it.time_ns, &mut self.losses);
             }
             self.losses.responses_alone += u64::from(!is_known);
         }
@@ -146,6 +161,7 @@ impl Requests {
     /// A connection is over: whoever has no answer will have none.
     fn leave_server(&mut self, connection: &ServerConnection) {
         self.connections.leave(connection);
+        self.avoidable.leave(connection);
         for id in connection.unanswered() {
             if self.open.remove(*id).is_some() {
                 self.losses.unanswered += 1;
@@ -170,8 +186,10 @@ impl Requests {
     pub fn report(&self, duration_ns: u64) -> Report {
         let mut connections = self.connections;
         self.servers.values().for_each(|connection| connections.leave(connection));
+        let (open, repeats, content) = (&self.open, &self.repeats, &self.served.content);
+        let avoidable = Avoidable::new(open, repeats, content, &self.avoidable, self.servers.values());
         let losses = Losses { unfinished: self.open.len() as u64, ..self.losses };
-        Report::new(duration_ns, &self.served, &self.open, connections, losses)
+        Report::new(duration_ns, &self.served, &self.open, connections, avoidable, losses)
     }
 }
 

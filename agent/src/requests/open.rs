@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use abi::request::{METHODS, Message};
 
+use super::times::Times;
+
 /// Requests under way that are remembered.
 const MAX_OPEN: usize = 65_536;
 /// Requests under way to one path of which the oldest are looked at for one that asks.
@@ -74,6 +76,18 @@ pub(super) struct Asked {
     start_ns: u64,
 }
 
+impl Asked {
+    /// Which path, if it is one that can be kept.
+    pub(super) fn path_of_get(&self) -> Option<u64> {
+        (self.key.method == METHOD_GET).then_some(self.key.path_hash)
+    }
+
+    /// How long it took until then.
+    pub(super) fn took_ns(&self, end_ns: u64) -> u64 {
+        end_ns.saturating_sub(self.start_ns)
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct OpenRequests {
@@ -89,6 +103,8 @@ pub(super) struct OpenRequests {
     pub(super) n_unowned: u64,
     /// Of them, those that asked for what was being asked for already.
     pub(super) n_doubled: u64,
+    /// How long requests waited for a connection to be opened for them.
+    pub(super) connect: Times,
 }
 
 impl OpenRequests {
@@ -133,8 +149,9 @@ impl OpenRequests {
         self.last_of_thread.get(&tid).copied().filter(|id| self.requests.contains_key(id))
     }
 
-    /// A request is sent to somebody else. `opened_for`: what its thread had read when it opened the connection.
-    pub(super) fn ask(&mut self, message: &Message, opened_for: Option<RequestId>) -> Asked {
+    /// A request is sent to somebody else. `opened`: when its connection was opened, if it is the first there, and what its
+    /// thread had read then.
+    pub(super) fn ask(&mut self, message: &Message, opened: Option<(u64, Option<RequestId>)>) -> Asked {
         let key = Key::of(message);
         self.n_asked += 1;
         let n_in_flight = self.in_flight.entry(key).or_default();
@@ -142,10 +159,16 @@ impl OpenRequests {
             self.n_doubled += 1;
         }
         *n_in_flight += 1;
+        let opened_for = opened.and_then(|(_, request)| request);
         let owner = self.owner(key, message.tid, opened_for);
         match owner.and_then(|id| self.requests.get_mut(&id)) {
             Some(request) => {
                 request.n_upstream += 1;
+                if let Some((opened_ns, _)) = opened {
+                    // One that was opened ahead waits for the request, and not the request for it.
+                    let from_ns = opened_ns.max(request.asked_ns.unwrap_or(request.start_ns));
+                    self.connect.add(message.time_ns.saturating_sub(from_ns));
+                }
                 if request.n_upstream == 1 {
                     request.upstream_start_ns = message.time_ns;
                 }
@@ -179,7 +202,7 @@ impl OpenRequests {
     pub(super) fn answered(&mut self, asked: &Asked, end_ns: u64) {
         self.forget(asked);
         if let Some(request) = asked.owner.and_then(|id| self.requests.get_mut(&id)) {
-            request.upstream_ns += end_ns.saturating_sub(asked.start_ns);
+            request.upstream_ns += asked.took_ns(end_ns);
         }
     }
 

@@ -6,7 +6,9 @@ use profile::bytes_text;
 use serde::Serialize;
 
 use super::{
+    avoidable::Avoidable,
     losses::Losses,
+    network::Network,
     open::OpenRequests,
     served::{RowKey, Served, Tally},
     server::ServerConnection,
@@ -33,6 +35,10 @@ pub struct Report {
     pub connections: Connections,
     /// How answers were written, and whether they were compressed.
     pub writes: Writes,
+    /// What of all that a setting could spare.
+    pub avoidable: Avoidable,
+    /// What the network namespaces of targets say; none if that could not be read.
+    pub network: Option<Network>,
     /// What is missing.
     pub losses: Losses,
 }
@@ -105,7 +111,7 @@ pub struct Connections {
     /// Accepted, with `TCP_NODELAY` set by the target.
     #[serde(rename = "no_delay")]
     pub n_no_delay: u64,
-    /// Accepted, without that, and answers of several writes of which some were small.
+    /// Accepted, without that, several answers, and among them some of several writes of which some were small.
     #[serde(rename = "delayed")]
     pub n_delayed: u64,
     /// That speak TLS.
@@ -127,7 +133,7 @@ impl Connections {
     pub(super) fn leave(&mut self, connection: &ServerConnection) {
         if connection.is_opened {
             self.n_no_delay += u64::from(connection.has_no_delay);
-            self.n_delayed += u64::from(!connection.has_no_delay && connection.n_with_small_writes > 0);
+            self.n_delayed += u64::from(connection.is_delayed());
         }
     }
 }
@@ -157,6 +163,7 @@ impl Report {
         served: &Served,
         open: &OpenRequests,
         connections: Connections,
+        avoidable: Avoidable,
         losses: Losses,
     ) -> Self {
         let seconds = duration_ns as f64 / 1e9;
@@ -207,6 +214,8 @@ impl Report {
                 uncompressed: content.n_uncompressed,
                 uncompressed_bytes: content.uncompressed_bytes,
             },
+            avoidable,
+            network: None,
             losses,
         }
     }
@@ -227,8 +236,10 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
         write_rows(report, &mut out)?;
         write_upstream(report, &mut out)?;
         write_writes(report, &mut out)?;
+        report.avoidable.write_text(&mut out)?;
     }
     write_connections(&report.connections, &mut out)?;
+    report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
     write_losses(&report.losses, &mut out)
 }
 
@@ -363,6 +374,7 @@ fn write_losses(it: &Losses, out: &mut impl Write) -> io::Result<()> {
         (it.requests_full, "requests had no room among those under way"),
         (it.connections_full, "messages had no room for their connection"),
         (it.routes_full, "requests are in the row `other`: there are too many routes"),
+        (it.paths_full, "answers of others are of paths without room: whether they repeat is not known"),
         (it.messages_lost, "messages were lost: the ring was full"),
         (it.heads_unread, "heads could not be read: the rest of their connection is not seen"),
         (it.connections_unfollowed, "connections could not be followed"),
@@ -375,7 +387,7 @@ fn write_losses(it: &Losses, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// In milliseconds, with as many digits as are read.
-fn milliseconds(ns: u64) -> String {
+pub(super) fn milliseconds(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     if ms < 10.0 {
         format!("{ms:.3}")

@@ -49,6 +49,8 @@ pub(super) struct Content {
     /// Of them, those that were not compressed.
     pub(super) n_uncompressed: u64,
     pub(super) uncompressed_bytes: u64,
+    /// From the end of their heads to their ends.
+    pub(super) uncompressed_ns: u64,
 }
 
 /// All of them.
@@ -108,6 +110,8 @@ impl Served {
             if !is_compressed {
                 content.n_uncompressed += 1;
                 content.uncompressed_bytes += request.n_bytes_out;
+                let head_ns = request.first_byte_ns.unwrap_or(request.end_ns);
+                content.uncompressed_ns += request.end_ns.saturating_sub(head_ns);
             }
         }
     }

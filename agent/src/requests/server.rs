@@ -10,6 +10,10 @@ use super::{
 };
 use crate::decode::MessageEvent;
 
+/// A peer acknowledges what it cannot answer after 40 ms (`TCP_DELACK_MIN` of Linux, and as long elsewhere), and then the rest is sent;
+/// until the next request is read it takes a little longer.
+const HELD_BACK_NS: std::ops::RangeInclusive<u64> = 38_000_000..=60_000_000;
+
 /// More requests than that wait for an answer on no connection.
 const MAX_WAITING: usize = 1024;
 
@@ -20,8 +24,16 @@ pub(super) struct ServerConnection {
     pub(super) is_opened: bool,
     /// Small writes do not wait for an answer.
     pub(super) has_no_delay: bool,
+    /// Answers.
+    pub(super) n_answers: u64,
     /// Answers that took several writes, some of them small.
     pub(super) n_with_small_writes: u64,
+    /// Of them, those after which it took as long until the next request as it takes where the last write is held back.
+    pub(super) n_held_back: u64,
+    /// How long it took after those.
+    pub(super) held_back_ns: u64,
+    /// The end of such an answer, if nothing came after it.
+    small_writes_end_ns: Option<u64>,
     /// The path of a request whose head is not over.
     pub(super) path: Vec<u8>,
     /// Requests that are not answered whole, the oldest first.
@@ -33,16 +45,31 @@ impl ServerConnection {
         Self {
             is_opened,
             has_no_delay: false,
+            n_answers: 0,
             n_with_small_writes: 0,
+            n_held_back: 0,
+            held_back_ns: 0,
+            small_writes_end_ns: None,
             path: Vec::new(),
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Whether its small writes wait for an answer. A server may see to that once it knows that the connection stays: one answer
+    /// says nothing.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.is_opened && !self.has_no_delay && self.n_with_small_writes > 0 && self.n_answers > 1
     }
 
     /// What became of a request.
     pub(super) fn request(&mut self, event: &MessageEvent, open: &mut OpenRequests, losses: &mut Losses) {
         let it = &event.message;
         if it.flags & MESSAGE_HEAD != 0 {
+            let after_ns = self.small_writes_end_ns.take().map(|end_ns| it.time_ns.saturating_sub(end_ns));
+            if let Some(after_ns) = after_ns.filter(|after_ns| HELD_BACK_NS.contains(after_ns)) {
+                self.n_held_back += 1;
+                self.held_back_ns += after_ns;
+            }
             let early = std::mem::take(&mut self.path);
             let path = if event.path.is_empty() { early } else { event.path.clone() };
             let request = OpenRequest {
@@ -109,7 +136,11 @@ impl ServerConnection {
         request.n_bytes_out = it.n_bytes;
         request.n_writes = it.n_calls;
         request.n_small_writes = it.n_small;
-        self.n_with_small_writes += u64::from(it.n_small > 0 && it.n_calls > 1);
+        self.n_answers += 1;
+        if it.n_small > 0 && it.n_calls > 1 {
+            self.n_with_small_writes += 1;
+            self.small_writes_end_ns = self.waiting.is_empty().then_some(it.time_ns);
+        }
         Some(request)
     }
 

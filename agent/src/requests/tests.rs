@@ -1,8 +1,8 @@
 //! Messages as the kernel side tells of them, in the orders of real proxies and in any.
 
 use abi::request::{
-    MESSAGE_CLOSED, MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_OPENED, MESSAGE_RESPONSE,
-    MESSAGE_UPSTREAM, Message,
+    MESSAGE_CLOSED, MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_NO_DELAY, MESSAGE_OPENED,
+    MESSAGE_RESPONSE, MESSAGE_UPSTREAM, Message,
 };
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
@@ -181,6 +181,70 @@ fn the_text_has_a_line_for_each_row_and_one_for_all() {
     super::write_text(&found, &mut text).expect("written");
     let text = String::from_utf8(text).expect("text");
     assert!(text.contains("1.500") && text.contains("  GET /a 200\n") && text.contains("  all\n"), "{text}");
+}
+
+/// An answer in two writes, the last of them small.
+fn small_writes(connection: u64, time_ns: u64, flags: u32) -> MessageEvent {
+    let mut told = event((connection, ANSWERS | flags, time_ns, ""));
+    (told.message.n_calls, told.message.n_small) = (2, 1);
+    told
+}
+
+#[test]
+fn an_answer_whose_end_is_held_back_is_seen_by_when_the_next_request_comes() {
+    const MS: u64 = 1_000_000;
+    let of = |flags: u32, pause_ns: u64| {
+        let mut requests = Requests::default();
+        requests.apply(&event((1, MESSAGE_OPENED, 1, "")));
+        for i in 0..3 {
+            let at_ns = 10 * MS + i * (MS + pause_ns);
+            requests.apply(&event((1, ASKS, at_ns, "/a")));
+            requests.apply(&small_writes(1, at_ns + MS, flags));
+        }
+        let found = requests.report(1_000_000_000);
+        let it = found.avoidable;
+        (found.connections.n_delayed, it.delayed_with_small, it.held_back, it.held_back_ns)
+    };
+    assert_eq!(of(0, 40 * MS), (1, 3, 2, 80 * MS));
+    assert_eq!(of(0, MS), (1, 3, 0, 0), "nobody waited");
+    assert_eq!(of(0, 500 * MS), (1, 3, 0, 0), "somebody thought");
+    assert_eq!(of(MESSAGE_NO_DELAY, 40 * MS), (0, 0, 0, 0), "it was sent at once");
+}
+
+#[test]
+fn what_others_are_asked_for_again_and_answer_as_before_is_counted_with_its_time() {
+    let ask = |at_ns: u64, path| [(9, ASKS | UP, at_ns, path), (9, ANSWERS | UP, at_ns + 10, "")];
+    let told: Vec<Told<'_>> =
+        [ask(100, "/a"), ask(200, "/a"), ask(300, "/b"), ask(400, "/a")].into_iter().flatten().collect();
+    let it = report(&told).avoidable;
+    assert_eq!((it.gets, it.repeated, it.repeated_paths, it.repeated_ns), (4, 2, 1, 20), "{it:?}");
+    // Another size is another answer.
+    let mut requests = Requests::default();
+    for (i, n_bytes) in [100, 200, 200].into_iter().enumerate() {
+        let at_ns = 100 * i as u64;
+        requests.apply(&event((9, ASKS | UP, at_ns, "/a")));
+        let mut answer = event((9, ANSWERS | UP, at_ns + 10, ""));
+        answer.message.n_bytes = n_bytes;
+        requests.apply(&answer);
+    }
+    assert_eq!(requests.report(1).avoidable.repeated, 1);
+}
+
+#[test]
+fn a_request_waits_for_a_connection_that_is_opened_for_it_and_not_for_one_opened_ahead() {
+    let found = report(&[
+        (7, MESSAGE_OPENED | UP, 10, ""),
+        (1, ASKS, 100, "/a"),
+        (7, ASKS | UP, 105, "/a"),
+        (2, ASKS, 200, "/b"),
+        (8, MESSAGE_OPENED | UP, 210, ""),
+        (8, ASKS | UP, 250, "/b"),
+        (8, ANSWERS | UP, 300, ""),
+        (3, ASKS, 400, "/b"),
+        (8, ASKS | UP, 420, "/b"),
+    ]);
+    let it = found.avoidable.connect;
+    assert_eq!((it.count, it.min_ns, it.max_ns), (2, 5, 40), "{found:#?}");
 }
 
 proptest! {

@@ -14,7 +14,10 @@ const MAX_ASKED: usize = 1024;
 pub(super) struct UpstreamConnection {
     /// It was opened before the eyes of the kernel side.
     is_opened: bool,
-    opened_for: Option<RequestId>,
+    /// When, and for which request, until something is asked.
+    opened: Option<(u64, Option<RequestId>)>,
+    /// Of the answer under way.
+    pub(super) status: u16,
     n_asked: u64,
     asked: VecDeque<Asked>,
     /// Answers that came before the request was seen to be written: two threads, two CPUs.
@@ -23,9 +26,9 @@ pub(super) struct UpstreamConnection {
 
 impl UpstreamConnection {
     /// It was opened when its thread had last read this request.
-    pub(super) fn opened_for(&mut self, request: Option<RequestId>) {
+    pub(super) fn opened_for(&mut self, request: Option<RequestId>, time_ns: u64) {
         self.is_opened = true;
-        self.opened_for = request;
+        self.opened = Some((time_ns, request));
     }
 
     /// Whether nothing has been asked on it.
@@ -35,7 +38,7 @@ impl UpstreamConnection {
 
     /// A request is written.
     pub(super) fn asks(&mut self, message: &Message, open: &mut OpenRequests) {
-        let asked = open.ask(message, self.opened_for.take());
+        let asked = open.ask(message, self.opened.take());
         self.n_asked += 1;
         if self.n_early > 0 {
             self.n_early -= 1;

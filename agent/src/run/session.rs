@@ -71,6 +71,8 @@ pub(super) struct Session {
     requests: Option<Requests>,
     /// What became of their messages: read, and not taken in yet.
     messages: Vec<MessageEvent>,
+    /// What the network namespaces of targets said when it began, if requests are followed.
+    namespaces: requests::Namespaces,
     /// The workers at the end.
     workers: Vec<(ImageId, u32, Worker)>,
     /// Who was there when the recording began.
@@ -128,6 +130,7 @@ impl Session {
             stalls,
             requests,
             messages: Vec::new(),
+            namespaces: requests::Namespaces::new(),
             workers: Vec::new(),
             present: BTreeSet::new(),
             samples: Vec::new(),
@@ -196,6 +199,7 @@ impl Session {
         self.living.start(clock::monotonic_ns());
         self.follow_workers();
         self.follow_threads();
+        self.begin_requests();
         self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
         Ok(clocks)
@@ -211,9 +215,10 @@ impl Session {
         self.kernel.wait(timeout.min(probes));
     }
 
-    /// Samples so far.
+    /// Samples so far; requests, if nothing else is recorded.
     pub(super) fn n_samples(&self) -> u64 {
-        self.requests.as_ref().map_or_else(|| self.aggregate.n_samples(), Requests::n_served)
+        let alone = self.requests.as_ref().filter(|_| self.kernel.sources().len() == 1);
+        alone.map_or_else(|| self.aggregate.n_samples(), Requests::n_served)
     }
 
     /// Whether any target still runs.

@@ -11,7 +11,8 @@ pub struct Advice {
     pub title: String,
     /// What it is about.
     pub group: Group,
-    /// What it is sorted by: of the time of the worker that loses most, what the change gives back at most.
+    /// What it is sorted by: of the time of the worker that loses most, or of the time of all requests, what the change gives back
+    /// at most.
     pub weight_percent: f64,
     /// What was measured that says so.
     pub evidence: Vec<String>,
@@ -47,6 +48,10 @@ pub enum Resource {
     CpuTime,
     /// The time of the worker that loses most of it.
     WorkerTime,
+    /// The time of all requests together.
+    RequestTime,
+    /// All bytes of answers.
+    BytesSent,
 }
 
 impl Resource {
@@ -56,6 +61,8 @@ impl Resource {
         match self {
             Self::CpuTime => "CPU time",
             Self::WorkerTime => "the worker's time",
+            Self::RequestTime => "the time of requests",
+            Self::BytesSent => "the bytes sent",
         }
     }
 }

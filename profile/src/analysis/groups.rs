@@ -36,6 +36,14 @@ pub enum Group {
     EventLoop,
     /// No time at all: memory that grows.
     Memory,
+    /// Time of requests: connections to others.
+    Upstream,
+    /// The same: asking others for what is known.
+    Caching,
+    /// The same: writes that wait for the one before to be acknowledged.
+    SmallWrites,
+    /// No time of requests that are seen: connections that find no room.
+    AcceptQueue,
 }
 
 impl Group {
@@ -58,6 +66,10 @@ impl Group {
             Self::Waiting => "waiting",
             Self::EventLoop => "event loop",
             Self::Memory => "memory",
+            Self::Upstream => "connections to others",
+            Self::Caching => "caching",
+            Self::SmallWrites => "small writes",
+            Self::AcceptQueue => "accept queue",
         }
     }
 }

@@ -1,8 +1,10 @@
-//! What is not CPU time, as parts of the page: where threads wait, event loops, memory.
+//! What is not CPU time, as parts of the page: where threads wait, event loops, memory, requests.
 
 use std::io::{self, Write};
 
-use super::{html::escaped, report::Analysis, sections::memory_line};
+use super::{
+    html::escaped, report::Analysis, request_sections, requests::RequestAnalysis, sections::memory_line,
+};
 use crate::units::{bytes_text, time_text};
 
 /// Writes the tables of whatever was measured.
@@ -52,7 +54,30 @@ pub(super) fn write(analysis: &Analysis, out: &mut impl Write) -> io::Result<()>
         });
         table(out, "Who took memory", ["bytes", "share", "function"], 2, rows)?;
     }
-    Ok(())
+    analysis.requests.as_ref().map_or(Ok(()), |it| requests(it, out))
+}
+
+fn requests(it: &RequestAnalysis, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "<h2>Requests</h2>\n<p>{}</p>", escaped(&request_sections::headline(it)))?;
+    if it.count == 0 {
+        return Ok(());
+    }
+    let rows = request_sections::times(it).map(|(what, times)| {
+        let [mean, median, p90, p99, max] = request_sections::cells(times);
+        [mean, median, p90, p99, max, what.to_owned()]
+    });
+    table(out, "Times", ["mean", "median", "p90", "p99", "longest", "what"], 5, rows)?;
+    let rows = it.routes.iter().map(|route| {
+        [
+            format!("{:.2} %", route.percent),
+            route.count.to_string(),
+            time_text(route.mean_ns),
+            time_text(route.p99_ns),
+            format!("{} {} {}", route.method, route.route, route.status),
+        ]
+    });
+    table(out, "Routes that take most time", ["time", "count", "mean", "p99", "route"], 4, rows)?;
+    request_sections::lines(it).iter().try_for_each(|line| writeln!(out, "<p>{}</p>", escaped(line)))
 }
 
 /// A table, if it has rows; the first `n_numbers` columns are numbers.

@@ -19,6 +19,10 @@ mod off_cpu;
 mod pattern;
 mod proxy;
 mod report;
+mod request_advice;
+mod request_changes;
+mod request_sections;
+mod requests;
 mod rules;
 mod sections;
 mod stacks;
@@ -37,6 +41,9 @@ pub use memory::{GrowthStack, MemoryAnalysis};
 pub use off_cpu::{OffCpuAnalysis, ThreadTimeShare, Wait};
 pub use proxy::Proxy;
 pub use report::{Analysis, Bottleneck};
+pub use requests::{
+    ConnectionUse, NetworkUse, RequestAnalysis, RequestTimes, RouteShare, UpstreamUse, WriteUse,
+};
 pub use text::write_analysis;
 pub use waits::WaitKind;
 pub use whose::Whose;
@@ -57,8 +64,10 @@ pub struct Evidence<'a> {
     pub growth: Option<&'a Profile>,
     /// Which way memory went.
     pub memory: Option<&'a MemoryReport>,
-    /// Requests that were served meanwhile.
+    /// Requests that were served meanwhile, if somebody counted them.
     pub n_requests: Option<u64>,
+    /// What was seen of them.
+    pub requests: Option<&'a RequestAnalysis>,
 }
 
 impl<'a> Evidence<'a> {
@@ -86,10 +95,12 @@ impl<'a> Evidence<'a> {
         Self { growth, memory, ..self }
     }
 
-    /// The same with the requests that were served meanwhile.
+    /// The same with the requests that were served meanwhile: what was seen of them, and how many there were if somebody else has
+    /// counted.
     #[must_use]
-    pub fn with_requests(self, n_requests: Option<u64>) -> Self {
-        Self { n_requests, ..self }
+    pub fn with_requests(self, requests: Option<&'a RequestAnalysis>, n_requests: Option<u64>) -> Self {
+        let n_seen = requests.map(|requests| requests.count);
+        Self { requests, n_requests: n_requests.or(n_seen), ..self }
     }
 
     /// Those that stacks of time are in.
@@ -131,6 +142,13 @@ pub fn analyze(evidence: &Evidence<'_>) -> Analysis {
     }
     if evidence.memory.is_some() || evidence.growth.is_some() {
         memory::add(&mut analysis, evidence.memory, evidence.growth, proxy);
+    }
+    if let Some(requests) = evidence.requests {
+        request_advice::add(&mut analysis, requests);
+        analysis.requests = Some(requests.clone());
+        if analysis.duration_ns == 0 {
+            analysis.duration_ns = requests.duration_ns;
+        }
     }
     analysis.finish();
     analysis

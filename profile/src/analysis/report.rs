@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     advice::Advice, cpu::CpuAnalysis, event_loop::LoopAnalysis, groups::Group, lost::Loss,
-    memory::MemoryAnalysis, off_cpu::OffCpuAnalysis, proxy::Proxy, wait_advice,
+    memory::MemoryAnalysis, off_cpu::OffCpuAnalysis, proxy::Proxy, requests::RequestAnalysis, wait_advice,
 };
 use crate::units::rounded;
 
@@ -20,6 +20,7 @@ pub struct Analysis {
     pub off_cpu: Option<OffCpuAnalysis>,
     pub event_loop: Option<LoopAnalysis>,
     pub memory: Option<MemoryAnalysis>,
+    pub requests: Option<RequestAnalysis>,
     pub bottlenecks: Vec<Bottleneck>,
     pub advice: Vec<Advice>,
     pub notes: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is not CPU time, for people: where threads wait, event loops, memory.
+//! What is not CPU time, for people: where threads wait, event loops, memory. Requests are beside it.
 
 use std::fmt;
 
@@ -20,7 +20,10 @@ impl Styled<'_> {
         if let Some(event_loop) = &self.analysis.event_loop {
             self.event_loop(f, event_loop)?;
         }
-        self.analysis.memory.as_ref().map_or(Ok(()), |memory| self.memory(f, memory))
+        if let Some(memory) = &self.analysis.memory {
+            self.memory(f, memory)?;
+        }
+        self.analysis.requests.as_ref().map_or(Ok(()), |requests| self.requests(f, requests))
     }
 
     fn off_cpu(&self, f: &mut fmt::Formatter<'_>, off_cpu: &OffCpuAnalysis) -> fmt::Result {

@@ -74,7 +74,11 @@ impl Styled<'_> {
         if self.analysis.bottlenecks.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n{}", self.paint(BOLD, "bottlenecks, by the share of its time that a worker loses"))?;
+        writeln!(
+            f,
+            "\n{}",
+            self.paint(BOLD, "bottlenecks, by the share of its time that a worker or a request loses")
+        )?;
         for it in &self.analysis.bottlenecks {
             let row = format!("{:>6.1} %  {}", it.weight_percent, printable(&it.what));
             writeln!(f, "{}", self.fitted(&row))?;

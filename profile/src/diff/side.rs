@@ -10,9 +10,7 @@ use crate::{
     units::percent,
 };
 
-/// A label of a profile that says how many requests were served while it was recorded.
-const REQUESTS_LABEL: &str = "requests=";
-/// The same as a type of value.
+/// A type of value that says how many requests were served while it was recorded.
 const REQUESTS: &str = "requests";
 /// Endings that compilers give to parts and copies of a function. Which ones there are differs from build to build.
 const DECORATIONS: [&str; 6] = [".isra.", ".constprop.", ".part.", ".cold", ".llvm.", ".lto_priv."];
@@ -300,8 +298,7 @@ fn n_requests(profile: &Profile) -> Option<f64> {
     if let Some(at) = profile.value_types().iter().position(|it| it.kind == REQUESTS) {
         return Some(profile.samples().map(|sample| value_of(&sample, at)).sum());
     }
-    let label = profile.meta().comments.iter().find_map(|comment| comment.strip_prefix(REQUESTS_LABEL));
-    label.and_then(|n| n.parse::<u64>().ok()).map(|n| n as f64)
+    profile.meta().n_requests().map(|n| n as f64)
 }
 
 #[cfg(test)]

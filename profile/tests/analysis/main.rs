@@ -1,6 +1,7 @@
 //! What is said of profiles of which it is known what is wrong with them, and of some with which nothing is.
 
 mod memory;
+mod requests;
 mod waits;
 
 use profile::{
@@ -11,7 +12,7 @@ use quick_xml::{Reader, events::Event};
 
 /// Each case: frames `file:function`, root first, of which `k` is the kernel and `jit` code made at run time; and samples of
 /// a millisecond in ten seconds.
-fn profile(process: &str, stacks: &[(&str, i64)]) -> Profile {
+pub(crate) fn profile(process: &str, stacks: &[(&str, i64)]) -> Profile {
     let meta = Meta {
         duration_ns: 10_000_000_000,
         host: "edge-1".to_owned(),
@@ -52,7 +53,7 @@ pub(crate) fn text(analysis: &Analysis) -> String {
 }
 
 /// An nginx with which nothing is wrong: most of it in the kernel's TCP, as it is where a proxy does its work.
-const CLEAN: &[(&str, i64)] = &[
+pub(crate) const CLEAN: &[(&str, i64)] = &[
     ("nginx:main nginx:ngx_epoll_process_events libc.so.6:epoll_wait k:do_syscall_64 k:do_epoll_wait", 900),
     ("nginx:main nginx:ngx_writev libc.so.6:writev k:do_syscall_64 k:tcp_sendmsg", 2600),
     ("nginx:main nginx:ngx_unix_recv libc.so.6:recv k:do_syscall_64 k:tcp_recvmsg", 1400),

@@ -35,7 +35,12 @@ pub(super) fn read(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
         let profile = inputs::read(file)?;
         let kind = kind_of(&profile).filter(|_| inputs::has_labels(&profile, &args.labels));
         let place = match kind {
-            Some((Kind::Cpu, _)) => &mut measured.cpu,
+            Some((Kind::Cpu, _)) => {
+                if let Some(n) = profile.meta().n_requests() {
+                    measured.n_requests = Some(measured.n_requests.unwrap_or(0) + n);
+                }
+                &mut measured.cpu
+            }
             Some((Kind::OffCpu, _)) => &mut measured.off_cpu,
             Some((Kind::Stalls, _)) => &mut measured.stalls,
             Some((Kind::Growth, _)) => &mut measured.growth,

@@ -1,4 +1,4 @@
-//! Recording what is analyzed: CPU time, waits, event loops and growth of memory side by side, and memory on a timer.
+//! Recording what is analyzed: CPU time, waits, event loops, growth of memory and requests side by side, and memory on a timer.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use crate::{
     commands::record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, Recorded},
     kernel::{OffCpu, Source},
     memory::{self, Stop, TreeError, Watch},
-    procfs,
+    procfs, requests,
     send::file::Destination,
     symbolize::Symbolizer,
 };
@@ -35,6 +35,8 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
         Some(path) => args
             .events
             .iter()
+            // Requests are no profile: the others have their number.
+            .filter(|event| **event != AnalyzedEvent::Requests)
             .map(|event| Ok((*event, Destination::check(&path_of(path, *event))?)))
             .collect::<anyhow::Result<_>>()?,
         None => Vec::new(),
@@ -46,7 +48,11 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
     let memory = watch.map(Watcher::finish);
     let Recorded { recording, description, no_cache, .. } = recorded?;
 
-    let meta = record::meta(&recording, description);
+    let mut meta = record::meta(&recording, description);
+    if let Some(requests) = &recording.requests {
+        // `agent diff` tells by it what one costs.
+        meta.set_requests(requests.requests);
+    }
     let mut measured = Measured {
         notes: meta
             .comments
@@ -55,6 +61,7 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
             .cloned()
             .chain(no_cache)
             .collect(),
+        requests: recording.requests.as_ref().map(requests::Report::evidence),
         ..Measured::default()
     };
     if meta.lost_total() > 0 {
@@ -68,9 +75,7 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
     let mut symbolizer = Symbolizer::new(Default::default(), None);
     for (source, event) in sources.into_iter().map(|source| (source, event_of(source))) {
         // CPU time is sampled for the others, too.
-        if !has(event) {
-            continue;
-        }
+        let Some(place) = measured.place(event).filter(|_| has(event)) else { continue };
         let part = recording.part(source);
         let mut meta = meta.clone();
         if event != AnalyzedEvent::Loop {
@@ -80,7 +85,7 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
         if let Some((_, destination)) = saves.iter().find(|(saved, _)| *saved == event) {
             destination.write::<anyhow::Error>(|mut out| Ok(pprof::write(&profile, &mut out)?))?;
         }
-        *measured.place(event) = Some(profile);
+        *place = Some(profile);
     }
     Ok(measured)
 }
@@ -103,6 +108,7 @@ fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
             }),
         ),
         (has(AnalyzedEvent::Memory), Source::Resident { interval_bytes: DEFAULT_FAULTS_INTERVAL_BYTES }),
+        (has(AnalyzedEvent::Requests), Source::Requests { hides_paths: false }),
         // Last: what is said of the recording as a whole is said of it.
         (has_loop, Source::Loop { stall_ns: nanos(args.stall), frequency_hz }),
     ];
@@ -122,8 +128,8 @@ fn event_of(source: Source) -> AnalyzedEvent {
         Source::OffCpu(_) => AnalyzedEvent::OffCpu,
         Source::Loop { .. } => AnalyzedEvent::Loop,
         Source::Resident { .. } | Source::Alloc { .. } => AnalyzedEvent::Memory,
-        // Requests are never asked for here.
-        Source::Cpu { .. } | Source::Requests { .. } => AnalyzedEvent::Cpu,
+        Source::Requests { .. } => AnalyzedEvent::Requests,
+        Source::Cpu { .. } => AnalyzedEvent::Cpu,
     }
 }
 
@@ -134,6 +140,7 @@ fn path_of(path: &Path, event: AnalyzedEvent) -> PathBuf {
         AnalyzedEvent::OffCpu => "off-cpu",
         AnalyzedEvent::Loop => "loop",
         AnalyzedEvent::Memory => "memory",
+        AnalyzedEvent::Requests => "requests",
     };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem =
@@ -177,13 +184,15 @@ impl Watcher {
 }
 
 impl Measured {
-    fn place(&mut self, event: AnalyzedEvent) -> &mut Option<Profile> {
-        match event {
+    /// Where the profile of an event belongs; requests have none.
+    fn place(&mut self, event: AnalyzedEvent) -> Option<&mut Option<Profile>> {
+        Some(match event {
             AnalyzedEvent::Cpu => &mut self.cpu,
             AnalyzedEvent::OffCpu => &mut self.off_cpu,
             AnalyzedEvent::Loop => &mut self.stalls,
             AnalyzedEvent::Memory => &mut self.growth,
-        }
+            AnalyzedEvent::Requests => return None,
+        })
     }
 }
 
@@ -207,8 +216,9 @@ mod tests {
     #[test]
     fn everything_is_recorded_side_by_side_unless_something_is_asked_for() {
         let all: Vec<AnalyzedEvent> = of(&[]).into_iter().map(event_of).collect();
-        use AnalyzedEvent::{Cpu, Loop, Memory, OffCpu};
-        assert_eq!(all, [Cpu, OffCpu, Memory, Loop]);
+        use AnalyzedEvent::{Cpu, Loop, Memory, OffCpu, Requests};
+        assert_eq!(all, [Cpu, OffCpu, Memory, Requests, Loop]);
+        assert_eq!(of(&["-e", "requests"]), [Source::Requests { hides_paths: false }]);
         assert_eq!(of(&["-e", "cpu"]), [Source::Cpu { frequency_hz: 499 }]);
         let of_loop: Vec<AnalyzedEvent> = of(&["-e", "loop"]).into_iter().map(event_of).collect();
         assert_eq!(of_loop, [Cpu, OffCpu, Loop], "it is made of them");
