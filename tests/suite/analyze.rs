@@ -107,12 +107,13 @@ fn a_worker_of_nginx_that_waits_for_its_log_is_the_first_bottleneck() -> Result<
 
 #[test]
 fn an_nginx_with_which_nothing_is_wrong_gets_no_advice() -> Result<()> {
-    let nginx = servers::nginx()?;
+    let nginx = servers::nginx_with("gzip on;", "")?;
     let load = Load::with_rests(&nginx, Duration::from_millis(5), Duration::from_secs(20))?;
     let analysis = Analyzing::start(nginx.running().pid(), &["--duration", "8s"])?.finish()?;
     ensure!(load.is_alive(), "the load ended before the recording\n{analysis}");
     assert!(analysis.advice.is_empty(), "{analysis}");
-    let parts = [&analysis.cpu, &analysis.off_cpu, &analysis.event_loop, &analysis.memory];
+    let parts =
+        [&analysis.cpu, &analysis.off_cpu, &analysis.event_loop, &analysis.memory, &analysis.requests];
     assert!(parts.into_iter().all(Option::is_some), "{analysis}");
     Ok(())
 }

@@ -5,6 +5,7 @@ mod allocations;
 mod allocators;
 mod analyze;
 mod analyze_faults;
+mod analyze_requests;
 mod command;
 mod control;
 mod daemon_budget;

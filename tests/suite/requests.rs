@@ -1,6 +1,6 @@
 //! `agent requests`: what proxies serve, against what clients, a backend and the proxies' own logs say.
 
-mod backend;
+pub(crate) mod backend;
 mod client;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, process::Command, time::Duration};

@@ -60,7 +60,7 @@ impl Load {
         write!(script, "function delay() return {} end", rest.as_millis()).context("cannot write it")?;
         let mut command = Command::new(paths::find("wrk", "wrk")?);
         command.args(["-t", "1", "-c", "8", "-d"]).arg(format!("{}s", run_time.as_secs()));
-        command.arg("-s").arg(script.path()).arg(server.url());
+        command.args(["-H", "Accept-Encoding: gzip"]).arg("-s").arg(script.path()).arg(server.url());
         Ok(Self { running: Running::start(&mut command)?, _script: Some(script) })
     }
 

@@ -28,7 +28,7 @@ struct Counts {
 }
 
 /// One thread for each connection, until the guard goes.
-pub(super) struct Backend {
+pub(crate) struct Backend {
     address: SocketAddr,
     counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.4", 0)).context("no free port")?;
         let address = listener.local_addr()?;
         let (counts, stop) = <(Arc<Counts>, Arc<AtomicBool>)>::default();
@@ -59,7 +59,7 @@ impl Backend {
         Ok(Self { address, counts, stop, streams, accepting: Some(accepting) })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -113,6 +113,13 @@ fn serve(stream: TcpStream, counts: &Counts) -> Result<()> {
         is_first = false;
         thread::sleep(if path.starts_with("/slow") { SLOW } else { DELAY });
         let mut answer = answer(path);
+        if path.starts_with("/pieces/") {
+            let (first, second) = answer.split_at(answer.len() / 2);
+            writer.write_all(first)?;
+            thread::sleep(DELAY);
+            writer.write_all(second)?;
+            continue;
+        }
         if first.starts_with("HEAD ") {
             let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("no head")?;
             answer.truncate(end + 4);
@@ -131,6 +138,8 @@ fn answer(path: &str) -> Vec<u8> {
     };
     if path.starts_with("/cached/") {
         with("200 OK", "Cache-Control: max-age=600\r\nContent-Type: text/html\r\n", &[b'x'; 2000])
+    } else if path.starts_with("/pieces/") {
+        with("200 OK", "Content-Type: image/png\r\n", &[b'p'; 600])
     } else if path.starts_with("/missing") {
         with("404 Not Found", "", b"no")
     } else if path.starts_with("/fails") {
