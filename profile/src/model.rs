@@ -1,5 +1,7 @@
 //! The profile: all tables together, filled from one side and read from the other.
 
+use std::collections::HashSet;
+
 use crate::{
     frames::{Frame, FrameHandle, Frames, Mapping, MappingHandle},
     meta::Meta,
@@ -25,6 +27,7 @@ pub struct Profile {
     frames: Frames,
     stacks: Stacks,
     samples: Samples,
+    routes: HashSet<FrameHandle>,
 }
 
 /// Filling.
@@ -39,6 +42,7 @@ impl Profile {
             frames: Frames::default(),
             stacks: Stacks::default(),
             samples: Samples::default(),
+            routes: HashSet::new(),
         }
     }
 
@@ -71,6 +75,14 @@ impl Profile {
     pub fn reason(&mut self, sentence: &str) -> FrameHandle {
         let sentence = self.intern(sentence);
         self.frame(Frame::reason(sentence))
+    }
+
+    /// The handle of the frame that cuts a profile by the route of requests: the root of every stack of one, below which is what
+    /// was done for it. Forms that have labels have it as one, too.
+    pub fn route(&mut self, name: &str) -> FrameHandle {
+        let route = self.reason(name);
+        self.routes.insert(route);
+        route
     }
 
     /// The handle of a stack whose frames come root first. One without frames says so in a frame.
@@ -132,6 +144,7 @@ impl Profile {
             frames: self.frames.clone(),
             stacks: self.stacks.clone(),
             samples,
+            routes: self.routes.clone(),
         }
     }
 }
@@ -196,6 +209,15 @@ impl Profile {
     /// The frames of a stack from its leaf to its root.
     pub fn leaf_to_root(&self, stack: StackHandle) -> impl Iterator<Item = FrameHandle> {
         self.stacks.leaf_to_root(stack)
+    }
+
+    /// The route that a stack is of, if it begins with one.
+    pub fn route_of(&self, stack: StackHandle) -> Option<&str> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let root = self.leaf_to_root(stack).last().filter(|root| self.routes.contains(root))?;
+        self.frame_at(root)?.function.map(|name| self.text(name))
     }
 
     /// The sum of one value over all samples; 0 if there is no such value type.

@@ -68,10 +68,19 @@ pub fn message(profile: &Profile) -> pprof::Profile {
         .map(|sample| {
             let leaf_to_root: Vec<_> = profile.leaf_to_root(sample.stack).collect();
             let of_thread = labels_of.entry(sample.thread);
+            let mut label = of_thread.or_insert_with(|| labels(profile, sample.thread, &mut strings)).clone();
+            if let Some(route) = profile.route_of(sample.stack) {
+                label.push(Label {
+                    key: strings.index("route"),
+                    str: strings.index(route),
+                    num: 0,
+                    num_unit: 0,
+                });
+            }
             Sample {
                 location_id: code.stack(&leaf_to_root, &mut strings),
                 value: sample.values.to_vec(),
-                label: of_thread.or_insert_with(|| labels(profile, sample.thread, &mut strings)).clone(),
+                label,
             }
         })
         .collect();

@@ -171,3 +171,23 @@ fn labels_of_the_whole_are_comments_behind_all_others() -> Result<(), Box<dyn Er
     assert_eq!(readings_of_file(&labelled)?, readings_of_file(&plain)?);
     Ok(())
 }
+
+#[test]
+fn the_route_of_a_stack_is_a_label_and_its_first_frame_and_other_stacks_have_none()
+-> Result<(), Box<dyn Error>> {
+    let mut profile = Profile::new(profile::ValueType::CPU, profile::Meta::default());
+    let process = profile.process(7, "nginx");
+    let thread = profile.thread(process, 7, "nginx");
+    let (route, leaf) = (profile.route("GET /users/{n}"), profile.reason("[waiting for a CPU]"));
+    for path in [vec![route, leaf], vec![leaf]] {
+        let stack = profile.stack(path);
+        profile.add(stack, thread, &[1, 10])?;
+    }
+    let readings = readings_of_file(&decoded(&profile)?)?;
+    let found: Vec<_> = readings
+        .iter()
+        .map(|(labels, names, _)| (labels.get("route").map(String::as_str), names.len()))
+        .collect();
+    assert_eq!(found, [(Some("GET /users/{n}"), 2), (None, 1)], "{readings:?}");
+    Ok(())
+}
