@@ -23,6 +23,7 @@ use crate::{
     decode::RawStack,
     estimate::Estimate,
     process::{Backing, FileId, Files, ImageId, Mappings},
+    requests::RouteIndex,
 };
 
 use arrived::Arrived;
@@ -89,6 +90,8 @@ pub struct Key {
     pub kernel: Option<StackIndex>,
     /// Who ended the wait, if that is recorded: into [`Aggregate::wakers`].
     pub waker: Option<StackIndex>,
+    /// What its thread was busy with, if requests are followed: into [`crate::requests::Requests::routes`].
+    pub route: Option<RouteIndex>,
 }
 
 /// How much was counted.
@@ -175,16 +178,18 @@ impl Aggregate {
         self.arrived.insert_kernel(id, index);
     }
 
-    /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment.
+    /// Counts a sample of an image for what it stands for, with what the image had mapped at that moment and the route of the
+    /// request that the thread was busy with.
     pub fn add(
         &mut self,
         sample: &Sample,
+        route: Option<RouteIndex>,
         estimate: Estimate,
         image_id: ImageId,
         mappings: &Mappings,
         files: &Files,
     ) -> Added {
-        let key = self.take_in(sample, image_id, mappings, files);
+        let key = Key { route, ..self.take_in(sample, image_id, mappings, files) };
         match &mut self.over_time {
             // Threads that come and go would be rows without an end.
             Some(rows) => rows.add(Key { tid: sample.tgid, ..key }, sample.time_ns, estimate.weight),
@@ -217,7 +222,7 @@ impl Aggregate {
         }
         self.n_samples += 1;
         let waker = self.waker_of(sample);
-        Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel, waker }
+        Key { event: sample.event, image: image_id, tid: sample.tid, user, kernel, waker, route: None }
     }
 
     /// Notes that a stack was sampled.

@@ -32,7 +32,7 @@ pub use doctor::{DoctorArgs, DoctorForm};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 pub use off_cpu::OffCpuArgs;
 pub(crate) use parse::{MAX_INTERVAL_BYTES, parse_duration, parse_size};
-pub use requests::RequestsArgs;
+pub use requests::{CutBy, RequestsArgs, RouteArgs};
 pub use top::TopArgs;
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.
@@ -88,6 +88,8 @@ Examples:
   agent record --comm nginx -e off-cpu -o off.svg   where its workers are blocked, in wall-clock time
   agent record --comm nginx -e off-cpu --wakers -o who.svg   and who ended each wait
   agent record --comm nginx --wall -o wall.svg      all the time of each thread, on the CPU and off it
+  agent record --comm nginx --by route -o routes.svg         which requests its CPU time goes to, and where
+  agent record --comm nginx -e requests -o requests.pb.gz    how long requests take, by route and status, for `agent diff`
   agent record --comm node -e loop -o stalls.svg    what holds its event loop up, and how busy it is
   agent record --comm envoy -e alloc --value inuse_space -d 1m -o live.svg   who holds what was not freed
   agent record --pid 4711 -o - --format folded      folded stacks on stdout, for other tools
@@ -123,6 +125,9 @@ pub struct RecordArgs {
     /// What of the time off the CPU.
     #[command(flatten)]
     pub off_cpu: OffCpuArgs,
+    /// What of the requests that are served meanwhile.
+    #[command(flatten)]
+    pub requests: RouteArgs,
     /// Samples a second on each CPU; at most what the kernel allows
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
     pub frequency: i64,
@@ -193,6 +198,8 @@ pub enum Event {
     Faults,
     /// What is allocated, in bytes and objects: probes on malloc and its like
     Alloc,
+    /// Requests that were served: how many and how long they took, by method, route and status
+    Requests,
 }
 
 /// Form of a profile.

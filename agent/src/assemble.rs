@@ -3,6 +3,7 @@
 mod allocations;
 mod frames;
 mod growth;
+mod requests;
 mod times;
 mod values;
 mod wakers;
@@ -24,9 +25,13 @@ use crate::{
     object::ObjectFile,
     off_cpu::ThreadTimes,
     process::{FileId, ImageId, Processes},
+    requests::Report,
     symbolize::{JitProcess, Symbolizer},
     unwind::Functions,
 };
+
+/// In the place of a route: the thread was busy with none.
+const NO_REQUEST: &str = "[no request]";
 
 /// What a profile is made from.
 #[derive(Clone, Copy)]
@@ -49,6 +54,10 @@ pub struct Collected<'a> {
     pub heap: Option<&'a Heap>,
     /// Where the time of threads went that no sample tells of, if that was measured.
     pub threads: Option<&'a ThreadTimes>,
+    /// Routes of requests, by index, if stacks are to begin with them.
+    pub routes: Option<&'a [Arc<str>]>,
+    /// Requests that were served, if those are what was recorded.
+    pub requests: Option<&'a Report>,
     /// The end of the recording, in the time of samples.
     pub end_ns: u64,
 }
@@ -83,6 +92,9 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
         let in_use = in_use.get(key).copied().unwrap_or_default();
         add(&mut profile, collected, key, path, counted, in_use);
     }
+    if matches!(collected.source, Source::Requests { .. }) {
+        requests::add(&mut profile, collected);
+    }
     profile.meta_mut().allocations = allocations.into_report();
     if let Some(measured) = measured {
         measured.add_rest(&mut profile, collected);
@@ -91,6 +103,19 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
     let remark = values::remark(&profile, collected.source);
     profile.meta_mut().comments.extend(remark);
     profile
+}
+
+/// The names of stacks, root first.
+#[must_use]
+pub fn names(collected: Collected<'_>, symbolizer: &mut Symbolizer, keys: &[Key]) -> Vec<Vec<String>> {
+    let collected = Collected { routes: None, ..collected };
+    let (mut profile, frames) = begun(collected, symbolizer, Meta::default());
+    let names = |key: &Key| {
+        let path = path_of(&mut profile, &frames, collected, key);
+        let frames = path.into_iter().filter_map(|handle| profile.frame_at(handle));
+        frames.map(|frame| profile.frame_name(frame).into_owned()).collect()
+    };
+    keys.iter().map(names).collect()
 }
 
 /// Has the files' frames named of which parts will be asked for, one part after another: each file is read once.
@@ -135,6 +160,10 @@ fn path_of(profile: &mut Profile, frames: &Frames, collected: Collected<'_>, key
     let has_wakers = collected.source.off_cpu().is_some_and(|it| it.has_wakers);
     if has_wakers && matches!(key.event, Event::BLOCKED | Event::IDLE) {
         wakers::push(&mut path, profile, frames, collected.aggregate, key);
+    }
+    if let Some(routes) = collected.routes {
+        let route = key.route.and_then(|index| routes.get(index as usize));
+        path.insert(0, profile.route(route.map_or(NO_REQUEST, |name| name)));
     }
     path
 }

@@ -80,7 +80,15 @@ mod tests {
     use abi::event::Event;
 
     fn key(event: Event, user: u32) -> Key {
-        Key { event, image: ImageId::default(), tid: 7, user: Some(user), kernel: None, waker: None }
+        Key {
+            event,
+            image: ImageId::default(),
+            tid: 7,
+            user: Some(user),
+            kernel: None,
+            waker: None,
+            route: None,
+        }
     }
 
     fn nobody() -> Key {

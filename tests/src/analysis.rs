@@ -88,8 +88,8 @@ impl Analyzing {
     pub fn finish(self) -> Result<Analysis> {
         let finished: Finished = self.0.finish(wait::PATIENCE)?;
         ensure!(finished.status.success(), "{finished:?}");
-        let mut analysis: Analysis = serde_json::from_slice(&finished.stdout)
-            .with_context(|| format!("no report: {finished:?}"))?;
+        let mut analysis: Analysis =
+            serde_json::from_slice(&finished.stdout).with_context(|| format!("no report: {finished:?}"))?;
         // It is of all sockets of this host: others may use it while tests run.
         analysis.bottlenecks.retain(|it| it.group != OF_HOST);
         analysis.advice.retain(|it| it.group != OF_HOST);

@@ -64,7 +64,7 @@ pub(super) fn add_at(
     };
     let id = processes.image_at(tgid, time_ns).expect("an image");
     let image = processes.image(id).expect("by ID");
-    aggregate.add(&sample, Estimate::whole(1), id, &image.mappings, processes.files());
+    aggregate.add(&sample, None, Estimate::whole(1), id, &image.mappings, processes.files());
 }
 
 #[test]

@@ -105,7 +105,7 @@ mod tests {
         for (event, tid) in [(Event::RUNNABLE, 1), (Event::BLOCKED, 1), (Event::BLOCKED, 1), (Event::IDLE, 2)]
         {
             let sample = sample(event, tid, 8);
-            aggregate.add(&sample, Estimate::whole(1), image_id, &image.mappings, processes.files());
+            aggregate.add(&sample, None, Estimate::whole(1), image_id, &image.mappings, processes.files());
         }
         let part = aggregate.part(|_| true);
         for counted in [&aggregate, &part] {

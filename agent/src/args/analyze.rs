@@ -4,7 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::{Event, OffCpuArgs, RecordArgs, ReportForm, TableCacheArgs, off_cpu::parse_wait, parse_duration};
+use super::{
+    Event, OffCpuArgs, RecordArgs, ReportForm, RouteArgs, TableCacheArgs, off_cpu::parse_wait, parse_duration,
+};
 
 pub(super) const ANALYZE_EXAMPLES: &str = "\
 Examples:
@@ -109,6 +111,7 @@ impl RecordArgs {
             no_children: false,
             events: vec![Event::Cpu],
             off_cpu: OffCpuArgs::default(),
+            requests: RouteArgs::default(),
             frequency,
             interval: None,
             probe_budget: 0.0,

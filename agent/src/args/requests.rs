@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::parse_duration;
 
@@ -10,6 +10,7 @@ pub(super) const REQUESTS_EXAMPLES: &str = "\
 Examples:
   agent requests --pid $(pgrep -o nginx)             nginx and its workers, 10 s: latency by route and status
   agent requests --comm haproxy -d 1m --json         as JSON, for programs
+  agent requests --pid 4711 --stacks                 and what the slowest ten did meanwhile
   agent requests --pid 4711 --no-paths               paths stay in the kernel: their hashes stand for them
 
 HTTP/1 in clear, from the system calls that read and write connections. Of heads there leave the kernel: method, path without
@@ -43,7 +44,32 @@ pub struct RequestsArgs {
     /// How long to follow them: 500ms, 10s, 2m
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Duration,
+    /// Sample stacks, too: the slowest requests are told with what was seen while they ran, on the CPU and blocked
+    #[arg(long)]
+    pub stacks: bool,
+    /// With `--stacks`: samples of CPU time a second on each CPU
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, allow_hyphen_values = true)]
+    pub frequency: i64,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a profile is cut by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CutBy {
+    /// The request that the thread was busy with: its method and route
+    Route,
+}
+
+/// What `agent record` does with requests.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RouteArgs {
+    /// Cut the profile: below each process stands first the method and route of the request that its thread was busy with,
+    /// `GET /users/{n}`, or `[no request]`
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub by: Option<CutBy>,
+    /// With `--by route` or `--event requests`: paths do not leave the kernel, their hashes stand for them
+    #[arg(long)]
+    pub no_paths: bool,
 }

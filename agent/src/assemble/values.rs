@@ -6,6 +6,7 @@
 //! | resident memory | `samples/count`, `rss_released/bytes`, `rss_growth_shared/bytes`, `rss_growth_file/bytes`, `rss_growth_anonymous/bytes`, `rss_growth/bytes` (the sum of the three before) |
 //! | time off the CPU | `samples/count`, where CPU time is sampled beside it `cpu/nanoseconds`, `runnable/nanoseconds`, `blocked/nanoseconds`, with idle waits `idle/nanoseconds`, `off_cpu/nanoseconds` (the sum of these three), and with CPU time `wall/nanoseconds` (the sum of both) |
 //! | event loops | `samples/count`, `stalled_off_cpu/nanoseconds` (the part that was measured off the CPU), `stalled/nanoseconds` |
+//! | requests | `samples/count`, `requests/count` (the same), `time/nanoseconds` |
 //! | allocations | `samples/count`, `pool_objects/count`, `pool_space/bytes`, `alloc_objects/count`, `alloc_space/bytes`; where frees were seen, also `inuse_objects/count`, `inuse_space/bytes` (the names that Go's heap profiles gave them) |
 //!
 //! What a pool of the target handed out it took from an allocator before, so it is in no sum with what those gave.
@@ -60,8 +61,10 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             types.extend(kinds.map(|kind| ValueType::fixed(kind, "nanoseconds")));
             (types, kinds.len())
         }
-        // They have no stacks.
-        Source::Requests { .. } => (vec![SAMPLES], 0),
+        Source::Requests { .. } => {
+            let types = [ValueType::fixed("requests", "count"), ValueType::fixed("time", "nanoseconds")];
+            (vec![SAMPLES].into_iter().chain(types).collect(), 2)
+        }
         Source::OffCpu(OffCpu { has_idle, cpu_frequency_hz, .. }) => {
             let has_cpu = cpu_frequency_hz > 0;
             let mut types = vec![SAMPLES];
@@ -148,7 +151,8 @@ pub(super) fn of(source: Source, event: Event, counted: Counted, in_use: InUse) 
             let off_cpu_ns = if kind_of(event).is_some() { weight } else { 0 };
             vec![counted.n_samples, off_cpu_ns, weight]
         }
-        Source::Requests { .. } => vec![counted.n_samples],
+        // They are no samples: [`super::requests`] has them.
+        Source::Requests { .. } => vec![counted.n_samples, 0, 0],
         Source::OffCpu(off_cpu) => {
             let kind = kind_of(event).unwrap_or(ON_CPU);
             return of_time(off_cpu, kind, counted.n_samples, weight);

@@ -24,7 +24,7 @@ use crate::{
     assemble,
     commands::cache,
     debuginfod::{self, Debuginfod, Settings},
-    kernel::{self, Source, probe},
+    kernel::{self, Clock, Source, probe},
     output,
     procfs::{self, cgroup},
     run::{self, Command, Options, Recording, Targets, shell_code},
@@ -253,7 +253,7 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         duration_ns: u64::try_from(recording.duration.as_nanos()).unwrap_or(u64::MAX),
         host: procfs::host_name(),
         command,
-        event: recording.clocks.iter().map(|clock| clock.name()).collect::<Vec<_>>().join(" and "),
+        event: event_name(&recording.clocks),
         frequency_hz,
         period_ns: 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0),
         lost,
@@ -268,6 +268,12 @@ pub(super) fn meta(recording: &Recording, command: String) -> Meta {
         loops: loops::loops(recording),
         comments: comments::comments(recording),
     }
+}
+
+/// What samples fell due by. Where there are samples, the calls of connections are not what they are of.
+fn event_name(clocks: &[Clock]) -> String {
+    let is_shown = |clock: &&Clock| **clock != Clock::SysExit || clocks.len() == 1;
+    clocks.iter().filter(is_shown).map(|clock| clock.name()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Counters that stand for samples that are not in the profile.
@@ -344,7 +350,10 @@ fn report(
                 if let Destination::File(path) = destination {
                     writeln!(out, "wrote {}", path.display())?;
                 }
-                if recording.aggregate.n_samples() == 0 && profile.meta().lost_total() == 0 {
+                let n_requests = recording.requests.as_ref().map_or(0, |it| it.requests);
+                let n =
+                    if recording.routes.is_none() { n_requests } else { 0 } + recording.aggregate.n_samples();
+                if n == 0 && profile.meta().lost_total() == 0 {
                     let nothing = match recording.source {
                         Source::Cpu { .. } => "used no CPU time",
                         Source::Resident { .. } => "neither took nor released memory",

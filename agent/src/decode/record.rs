@@ -5,8 +5,8 @@ use abi::{
     frame::{Frame, PackedFrame},
     request::Message,
     sample::{
-        CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_MESSAGE, KIND_SAMPLE, KIND_USER_STACK,
-        STACK_HAS_FRAME_POINTER_STEPS, Sample, StackHeader,
+        CaptureHeader, KIND_CAPTURE, KIND_KERNEL_STACK, KIND_MESSAGE, KIND_SAMPLE, KIND_SERVED,
+        KIND_USER_STACK, STACK_HAS_FRAME_POINTER_STEPS, Sample, Served, StackHeader,
     },
 };
 use thiserror::Error;
@@ -24,6 +24,8 @@ pub enum Record {
     Capture(Capture),
     /// Something became of a message of HTTP.
     Message(MessageEvent),
+    /// Which connection the thread of a sample serves that follows.
+    Served(Served),
 }
 
 /// Something became of a message of HTTP: what, and the path of a request.
@@ -99,6 +101,7 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         KIND_KERNEL_STACK => stack(bytes).map(Record::KernelStack).ok_or(short),
         KIND_CAPTURE => capture(bytes).map(Record::Capture).ok_or(short),
         KIND_MESSAGE => message(bytes).map(Record::Message).ok_or(short),
+        KIND_SERVED => Served::decode(bytes).map(Record::Served).ok_or(short),
         kind => Err(DecodeError::UnknownKind { kind }),
     }
 }
@@ -166,6 +169,16 @@ mod tests {
         assert_eq!((message.n_calls, message.n_small, message.status), (3, 2, 404));
         assert_eq!((message.method, message.content, path.as_slice()), (1, 5, &b"/ab"[..]));
         for n_bytes in 0..67 {
+            assert_eq!(record(&bytes[..n_bytes]), Err(DecodeError::Short { n_bytes }));
+        }
+    }
+
+    #[test]
+    fn what_a_thread_serves_is_read_back_and_no_cut_of_it_panics() {
+        let bytes = words(&[12 << 32 | 6, 100, 7]);
+        let Ok(Record::Served(served)) = record(&bytes) else { panic!("{:?}", record(&bytes)) };
+        assert_eq!((served.tid, served.time_ns, served.connection), (12, 100, 7));
+        for n_bytes in 0..bytes.len() {
             assert_eq!(record(&bytes[..n_bytes]), Err(DecodeError::Short { n_bytes }));
         }
     }

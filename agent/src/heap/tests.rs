@@ -20,7 +20,7 @@ fn images(n: u32) -> Vec<ImageId> {
 }
 
 fn key(image: ImageId, stack: u32) -> Key {
-    Key { event: Event::ALLOCATED, image, tid: 1, user: Some(stack), kernel: None, waker: None }
+    Key { event: Event::ALLOCATED, image, tid: 1, user: Some(stack), kernel: None, waker: None, route: None }
 }
 
 fn add(heap: &mut Heap, place: Place, n_bytes: u64, stack: u32) {

@@ -1,6 +1,9 @@
 //! From the object in this binary to programs in the kernel.
 
-use abi::{config::Config, limits, names};
+use abi::{
+    config::{Config, HIDE_PATHS, TELL_SERVED},
+    limits, names,
+};
 use aya::{Ebpf, EbpfLoader, maps::MapError};
 
 use super::{KernelError, Source};
@@ -37,6 +40,7 @@ pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelErr
     let has_requests = sources.iter().any(|source| source.hides_paths().is_some());
     let ring_factor = if has_requests { REQUESTS_RING_FACTOR } else { ring_factor };
     let n_connections = if has_requests { limits::MAX_CONNECTIONS } else { 1 };
+    let n_served = if request_flags(sources) & TELL_SERVED != 0 { limits::MAX_THREADS } else { 1 };
     let n_threads = if has_switches { limits::MAX_THREADS } else { 1 };
     let has_live_heap = sources.iter().any(|source| source.has_live_heap());
     let (n_pending, n_live) = if has_live_heap { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
@@ -50,8 +54,16 @@ pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelErr
         .map_max_entries(names::MAP_LIVE, n_live)
         .map_max_entries(names::MAP_THREADS, n_threads)
         .map_max_entries(names::MAP_CONNECTIONS, n_connections)
+        .map_max_entries(names::MAP_SERVED, n_served)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
+}
+
+/// How requests are followed: beside samples, it is told which of them those belong to.
+pub(super) fn request_flags(sources: &[Source]) -> u64 {
+    let Some(hides_paths) = sources.iter().find_map(|source| source.hides_paths()) else { return 0 };
+    let hide = if hides_paths { HIDE_PATHS } else { 0 };
+    hide | if sources.len() > 1 { TELL_SERVED } else { 0 }
 }
 
 /// Takes a map out of the loaded object, as the type it is used as.
@@ -78,11 +90,19 @@ fn ring_bytes(n_cpus: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::ring_bytes;
+    use super::{Source, request_flags, ring_bytes};
+    use abi::config::{HIDE_PATHS, TELL_SERVED};
 
     #[test]
     fn the_ring_is_a_power_of_two_between_its_bounds() {
         let sizes = [1, 2, 5, 64, 100, 4096].map(|n_cpus| ring_bytes(n_cpus) >> 20);
         assert_eq!(sizes, [1, 1, 2, 16, 32, 64]);
+    }
+
+    #[test]
+    fn whose_samples_are_is_told_where_there_are_samples() {
+        let (cpu, requests) = (Source::Cpu { frequency_hz: 99 }, Source::Requests { hides_paths: true });
+        let flags = [&[cpu][..], &[requests], &[requests, cpu]].map(request_flags);
+        assert_eq!(flags, [0, HIDE_PATHS, HIDE_PATHS | TELL_SERVED]);
     }
 }

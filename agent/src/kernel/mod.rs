@@ -26,7 +26,7 @@ use std::{fs::File, num::NonZeroU32, time::Duration};
 
 use abi::{
     alloc::{Gate, MAX_PROBES},
-    config::{Config, Controls, HIDE_PATHS},
+    config::{Config, Controls},
     counter::Counter,
     event_loop::Worker,
     names,
@@ -99,8 +99,7 @@ impl Kernel {
             None => config,
         };
         let stall_ns = sources.iter().find_map(|source| source.stall_ns()).map_or(0, |ns| ns.max(1));
-        let hides_paths = sources.iter().any(|source| source.hides_paths() == Some(true));
-        let config = Config { stall_ns, requests: if hides_paths { HIDE_PATHS } else { 0 }, ..config };
+        let config = Config { stall_ns, requests: load::request_flags(&sources), ..config };
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
         sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;

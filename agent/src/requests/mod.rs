@@ -3,18 +3,22 @@
 
 mod avoidable;
 mod evidence;
+mod join;
 mod losses;
 mod network;
 mod open;
+mod remarks;
 mod repeats;
 mod report;
 mod route;
 mod served;
 mod server;
+mod slow_text;
+mod slowest;
 mod times;
 mod upstream;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use abi::request::{
     FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_CLOSED, MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD,
@@ -22,17 +26,22 @@ use abi::request::{
 };
 
 pub use avoidable::Avoidable;
+pub use join::{RouteIndex, Whose};
 pub use losses::Losses;
 pub use network::Network;
 pub use report::{Connections, Report, Row, UpstreamReport, Writes, write_text};
 pub use route::route;
+pub use served::ProcessRow;
+pub use slowest::{Seen, SeenStack, SlowRequest};
 pub use times::TimesReport;
 
-use crate::decode::MessageEvent;
+use crate::{aggregate::Key, decode::MessageEvent};
+use join::Closed;
 use open::OpenRequests;
 use repeats::Repeats;
 use served::Served;
 use server::ServerConnection;
+use slowest::Slowest;
 use upstream::UpstreamConnection;
 
 /// Connections that are remembered, on each side. The kernel side follows fewer.
@@ -46,6 +55,8 @@ pub struct Requests {
     open: OpenRequests,
     repeats: Repeats,
     served: Served,
+    closed: Closed,
+    slowest: Slowest,
     connections: Connections,
     /// Of connections that are over.
     avoidable: Avoidable,
@@ -53,6 +64,48 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Requests that samples are to be joined with.
+    #[must_use]
+    pub fn joined() -> Self {
+        Self { open: OpenRequests::joined(), ..Self::default() }
+    }
+
+    /// Whether samples are joined with them.
+    #[must_use]
+    pub fn are_joined(&self) -> bool {
+        self.open.are_joined()
+    }
+
+    /// Which request a thread is busy with that serves a connection, after all messages up to this moment: the oldest that is not
+    /// answered whole; if there is none, the last that was.
+    #[must_use]
+    pub fn serving(&self, connection: u64) -> Option<Whose> {
+        if let Some(it) = self.servers.get(&connection) {
+            return it.serves(&self.open);
+        }
+        match self.upstreams.get(&connection) {
+            Some(it) => it.asks_for(),
+            None => self.closed.get(connection),
+        }
+    }
+
+    /// A stack was seen while its thread was busy with a request.
+    pub fn seen(&mut self, whose: Whose, key: Key, weight: u64) {
+        self.slowest.seen(whose.request, &self.open, key, weight);
+    }
+
+    /// The slowest that were answered so far, with what was seen of them.
+    #[must_use]
+    pub fn slowest(&self) -> Vec<SlowRequest> {
+        self.slowest.requests()
+    }
+
+    /// The routes that samples can belong to, by index: `GET /users/{n}`.
+    #[must_use]
+    pub fn routes(&self) -> &[Arc<str>] {
+        self.open.routes()
+    }
+
     /// Takes in what became of a message. They come in the order of time, but for what happened in one moment.
     pub fn apply(&mut self, event: &MessageEvent) {
         let flags = event.message.flags;
@@ -67,6 +120,7 @@ impl Requests {
         if it.flags & MESSAGE_CLOSED != 0 {
             self.connections.n_closed += 1;
             if let Some(connection) = self.servers.remove(&it.connection) {
+                self.closed.insert(it.connection, connection.serves(&self.open));
                 self.leave_server(&connection);
             }
             return;
@@ -99,6 +153,9 @@ impl Requests {
             && let Some(request) = connection.response_ends(it, &mut self.open, &mut self.losses)
         {
             self.served.add(&request, &mut self.losses);
+            if self.are_joined() {
+                self.slowest.served(&request);
+            }
         }
     }
 
@@ -106,6 +163,7 @@ impl Requests {
         let it = &event.message;
         if it.flags & MESSAGE_CLOSED != 0 {
             if let Some(connection) = self.upstreams.remove(&it.connection) {
+                self.closed.insert(it.connection, connection.asks_for());
                 self.open.abandon(connection.into_asked());
             }
             return;

@@ -1,10 +1,16 @@
 //! Requests under way, and whose a request to somebody else is.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use abi::request::{METHODS, Message};
 
-use super::times::Times;
+use super::{
+    join::{RouteIndex, Routes, Whose},
+    times::Times,
+};
 
 /// Requests under way that are remembered.
 const MAX_OPEN: usize = 65_536;
@@ -22,7 +28,10 @@ pub(super) type RequestId = u64;
 /// A request that is not answered whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OpenRequest {
+    pub(super) id: RequestId,
     pub(super) key: Key,
+    /// Where requests are joined with samples.
+    pub(super) route: Option<RouteIndex>,
     pub(super) path: Vec<u8>,
     pub(super) is_path_cut: bool,
     pub(super) is_path_hidden: bool,
@@ -49,7 +58,7 @@ pub(super) struct OpenRequest {
 /// What a request to somebody else has in common with the one that it is for, mostly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    tgid: u32,
+    pub(super) tgid: u32,
     pub(super) method: u8,
     pub(super) path_hash: u64,
 }
@@ -72,6 +81,8 @@ impl Key {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     owner: Option<RequestId>,
+    /// The same, where requests are joined with samples.
+    pub(super) whose: Option<Whose>,
     key: Key,
     start_ns: u64,
 }
@@ -97,6 +108,8 @@ pub(super) struct OpenRequests {
     last_of_thread: HashMap<u32, RequestId>,
     /// Requests to others under way.
     in_flight: HashMap<Key, u32>,
+    /// Where requests are joined with samples.
+    routes: Option<Routes>,
     /// Requests to others.
     pub(super) n_asked: u64,
     /// Of them, those that nobody was found for.
@@ -108,17 +121,37 @@ pub(super) struct OpenRequests {
 }
 
 impl OpenRequests {
+    /// Those that samples are to be joined with.
+    pub(super) fn joined() -> Self {
+        Self { routes: Some(Routes::default()), ..Self::default() }
+    }
+
+    pub(super) fn are_joined(&self) -> bool {
+        self.routes.is_some()
+    }
+
+    pub(super) fn routes(&self) -> &[Arc<str>] {
+        self.routes.as_ref().map_or(&[], Routes::names)
+    }
+
+    /// How samples know a request.
+    pub(super) fn whose(&self, id: RequestId) -> Option<Whose> {
+        Whose::of(id, self.requests.get(&id)?)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }
 
     /// A request has come; `None` without room for it.
-    pub(super) fn insert(&mut self, tid: u32, request: OpenRequest) -> Option<RequestId> {
+    pub(super) fn insert(&mut self, tid: u32, mut request: OpenRequest) -> Option<RequestId> {
         if self.requests.len() >= MAX_OPEN {
             return None;
         }
+        request.route = self.routes.as_mut().map(|routes| routes.index_of(&request));
         self.n_begun += 1;
         let id = self.n_begun;
+        request.id = id;
         self.by_path.entry(request.key.path()).or_default().push_back(id);
         if self.last_of_thread.len() >= MAX_THREADS {
             let open = &self.requests;
@@ -175,7 +208,8 @@ impl OpenRequests {
             }
             None => self.n_unowned += 1,
         }
-        Asked { owner, key, start_ns: message.time_ns }
+        let whose = owner.and_then(|id| self.whose(id));
+        Asked { owner, whose, key, start_ns: message.time_ns }
     }
 
     /// Whose it is: one that asks for the same, the oldest that has not asked yet; else one that asks for the same path in another

@@ -10,8 +10,10 @@ use super::{
     losses::Losses,
     network::Network,
     open::OpenRequests,
-    served::{RowKey, Served, Tally},
+    served::{ProcessRow, RowKey, Served, Tally},
     server::ServerConnection,
+    slow_text,
+    slowest::SlowRequest,
     times::TimesReport,
 };
 
@@ -41,6 +43,12 @@ pub struct Report {
     pub network: Option<Network>,
     /// What is missing.
     pub losses: Losses,
+    /// The slowest requests, the slowest first, if stacks were sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowest: Option<Vec<SlowRequest>>,
+    /// The rows, for each process that served.
+    #[serde(skip)]
+    pub by_process: Vec<ProcessRow>,
 }
 
 /// Requests that have something in common.
@@ -217,6 +225,8 @@ impl Report {
             avoidable,
             network: None,
             losses,
+            slowest: None,
+            by_process: served.by_process(),
         }
     }
 }
@@ -240,7 +250,8 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
     }
     write_connections(&report.connections, &mut out)?;
     report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
-    write_losses(&report.losses, &mut out)
+    report.slowest.iter().try_for_each(|slowest| slow_text::write(slowest, &mut out))?;
+    report.remarks().iter().try_for_each(|remark| writeln!(out, "{remark}"))
 }
 
 fn write_rows(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -351,37 +362,6 @@ fn write_connections(it: &Connections, out: &mut impl Write) -> io::Result<()> {
     )?;
     if it.n_delayed > 0 {
         writeln!(out, "{} of them wait with small writes: TCP_NODELAY was not set", it.n_delayed)?;
-    }
-    for (n, what) in [
-        (it.n_tls, "speak TLS: their requests are not seen"),
-        (it.n_http2, "speak HTTP/2: their requests are not seen"),
-        (it.n_upgraded, "have become tunnels or web sockets"),
-        (it.n_other, "speak no HTTP"),
-    ] {
-        if n > 0 {
-            writeln!(out, "{n} connections {what}")?;
-        }
-    }
-    Ok(())
-}
-
-fn write_losses(it: &Losses, out: &mut impl Write) -> io::Result<()> {
-    for (n, what) in [
-        (it.unanswered, "requests had no answer when their connection was over"),
-        (it.unfinished, "requests were not answered when the recording ended"),
-        (it.responses_alone, "answers were to requests from before the recording"),
-        (it.ends_missing, "answers have no end: it was lost"),
-        (it.requests_full, "requests had no room among those under way"),
-        (it.connections_full, "messages had no room for their connection"),
-        (it.routes_full, "requests are in the row `other`: there are too many routes"),
-        (it.paths_full, "answers of others are of paths without room: whether they repeat is not known"),
-        (it.messages_lost, "messages were lost: the ring was full"),
-        (it.heads_unread, "heads could not be read: the rest of their connection is not seen"),
-        (it.connections_unfollowed, "connections could not be followed"),
-    ] {
-        if n > 0 {
-            writeln!(out, "{n} {what}")?;
-        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use abi::request::{CONTENT_COMPRESSED, CONTENT_COMPRESSIBLE};
 
-use super::{losses::Losses, open::OpenRequest, route::route, times::Times};
+use super::{losses::Losses, open::OpenRequest, times::Times};
 
 /// Routes with rows of their own.
 const MAX_ROUTES: usize = 500;
@@ -12,6 +12,8 @@ const MAX_ROUTES: usize = 500;
 const MAX_ROWS: usize = 2000;
 /// The route of all that has no row of its own.
 const OTHER: &str = "other";
+/// Rows that are counted for each process apart; past it, for all together.
+const MAX_PROCESS_ROWS: usize = 4 * MAX_ROWS;
 /// Below, compression does not pay.
 const MIN_COMPRESSED_BYTES: u64 = 1024;
 
@@ -60,7 +62,23 @@ pub(super) struct Served {
     routes: HashMap<String, u64>,
     pub(super) all: Tally,
     pub(super) content: Content,
+    by_process: HashMap<(u32, RowKey), (u64, u64)>,
     n: u64,
+}
+
+/// What one process served of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRow {
+    /// Which process; 0 for those that had no room of their own.
+    pub pid: u32,
+    /// Method and route: `GET /users/{n}`.
+    pub route: String,
+    /// Of the answer.
+    pub status: u16,
+    /// How many requests.
+    pub n_requests: u64,
+    /// Their time, from the read of the head to the write of the end of the answer.
+    pub total_ns: u64,
 }
 
 impl Served {
@@ -73,15 +91,36 @@ impl Served {
         self.add_content(request);
         self.all.add(request);
         let key = self.key(request, losses);
+        let has_room = self.by_process.len() < MAX_PROCESS_ROWS;
+        let mut of_process = (request.key.tgid, key.clone());
+        if !has_room && !self.by_process.contains_key(&of_process) {
+            of_process.0 = 0;
+        }
+        let (n_requests, total_ns) = self.by_process.entry(of_process).or_default();
+        *n_requests += 1;
+        *total_ns = total_ns.saturating_add(request.end_ns.saturating_sub(request.start_ns));
         self.rows.entry(key).or_default().add(request);
     }
 
+    /// The rows of each process, in a fixed order.
+    pub(super) fn by_process(&self) -> Vec<ProcessRow> {
+        let mut rows: Vec<ProcessRow> = self
+            .by_process
+            .iter()
+            .map(|((pid, key), (n_requests, total_ns))| ProcessRow {
+                pid: *pid,
+                route: format!("{} {}", key.method, key.route),
+                status: key.status,
+                n_requests: *n_requests,
+                total_ns: *total_ns,
+            })
+            .collect();
+        rows.sort_by(|a, b| (a.pid, &a.route, a.status).cmp(&(b.pid, &b.route, b.status)));
+        rows
+    }
+
     fn key(&mut self, request: &OpenRequest, losses: &mut Losses) -> RowKey {
-        let route = if request.is_path_hidden {
-            format!("#{:016x}", request.key.path_hash)
-        } else {
-            route(&request.path, request.is_path_cut)
-        };
+        let route = request.route_text();
         let key = RowKey { method: request.key.method_name(), route, status: request.status };
         if self.rows.contains_key(&key) {
             return key;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use abi::request::{MESSAGE_END, MESSAGE_HEAD, MESSAGE_PATH_CUT, Message};
 
 use super::{
+    join::Whose,
     losses::Losses,
     open::{Key, OpenRequest, OpenRequests, RequestId},
 };
@@ -38,6 +39,8 @@ pub(super) struct ServerConnection {
     pub(super) path: Vec<u8>,
     /// Requests that are not answered whole, the oldest first.
     waiting: VecDeque<RequestId>,
+    /// The last that was answered whole.
+    last: Option<Whose>,
 }
 
 impl ServerConnection {
@@ -52,6 +55,7 @@ impl ServerConnection {
             small_writes_end_ns: None,
             path: Vec::new(),
             waiting: VecDeque::new(),
+            last: None,
         }
     }
 
@@ -132,6 +136,7 @@ impl ServerConnection {
             losses.ends_missing += 1;
             return None;
         };
+        self.last = Whose::of(id, &request);
         request.end_ns = it.time_ns;
         request.n_bytes_out = it.n_bytes;
         request.n_writes = it.n_calls;
@@ -142,6 +147,11 @@ impl ServerConnection {
             self.small_writes_end_ns = self.waiting.is_empty().then_some(it.time_ns);
         }
         Some(request)
+    }
+
+    /// The request that a thread is busy with that reads or writes this connection.
+    pub(super) fn serves(&self, open: &OpenRequests) -> Option<Whose> {
+        self.waiting.front().and_then(|id| open.whose(*id)).or(self.last)
     }
 
     /// What has no answer.

@@ -9,14 +9,14 @@ use proptest::prelude::{any, prop, prop_assert, proptest};
 use super::{Report, Requests};
 use crate::decode::MessageEvent;
 
-const UP: u32 = MESSAGE_UPSTREAM;
-const ASKS: u32 = MESSAGE_HEAD | MESSAGE_END;
-const ANSWERS: u32 = MESSAGE_HEAD | MESSAGE_END | MESSAGE_RESPONSE;
+pub(super) const UP: u32 = MESSAGE_UPSTREAM;
+pub(super) const ASKS: u32 = MESSAGE_HEAD | MESSAGE_END;
+pub(super) const ANSWERS: u32 = MESSAGE_HEAD | MESSAGE_END | MESSAGE_RESPONSE;
 
 /// Connection, flags, time, path.
-type Told<'a> = (u64, u32, u64, &'a str);
+pub(super) type Told<'a> = (u64, u32, u64, &'a str);
 
-fn event((connection, flags, time_ns, path): Told<'_>) -> MessageEvent {
+pub(super) fn event((connection, flags, time_ns, path): Told<'_>) -> MessageEvent {
     let path_hash = path.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(byte));
     let crosses = flags & (MESSAGE_UPSTREAM | MESSAGE_RESPONSE) == 0;
     let message = Message {

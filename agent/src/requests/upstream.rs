@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use abi::request::Message;
 
-use super::open::{Asked, OpenRequests, RequestId};
+use super::{
+    join::Whose,
+    open::{Asked, OpenRequests, RequestId},
+};
 
 /// More requests than that wait for an answer on no connection.
 const MAX_ASKED: usize = 1024;
@@ -20,6 +23,8 @@ pub(super) struct UpstreamConnection {
     pub(super) status: u16,
     n_asked: u64,
     asked: VecDeque<Asked>,
+    /// For whom the last was asked that was answered.
+    last: Option<Whose>,
     /// Answers that came before the request was seen to be written: two threads, two CPUs.
     n_early: u32,
 }
@@ -42,6 +47,7 @@ impl UpstreamConnection {
         self.n_asked += 1;
         if self.n_early > 0 {
             self.n_early -= 1;
+            self.last = asked.whose;
             return open.answered(&asked, message.time_ns);
         }
         if self.asked.len() >= MAX_ASKED {
@@ -53,9 +59,15 @@ impl UpstreamConnection {
     /// An answer is over; gives what it answers, and whether that is known or will be.
     pub(super) fn answer_ends(&mut self) -> (Option<Asked>, bool) {
         let asked = self.asked.pop_front();
+        self.last = asked.map_or(self.last, |asked| asked.whose);
         let is_early = asked.is_none() && self.is_opened;
         self.n_early += u32::from(is_early);
         (asked, asked.is_some() || is_early)
+    }
+
+    /// The request that a thread is busy with that reads or writes this connection.
+    pub(super) fn asks_for(&self) -> Option<Whose> {
+        self.asked.front().map_or(self.last, |asked| asked.whose)
     }
 
     /// What was not answered.

@@ -15,6 +15,7 @@ use crate::{
     decode::{Capture, RawStack},
     late_walk,
     process::{FileId, ImageId, Mappings},
+    requests::Whose,
 };
 
 /// Samples that may wait for the unwind table of a file; each holds up to 16 KiB. What is past it stays cut.
@@ -31,6 +32,8 @@ pub(super) struct Waiting {
     pub(super) sample: Sample,
     pub(super) image: ImageId,
     pub(super) mappings: Arc<Mappings>,
+    /// What its thread was busy with.
+    pub(super) whose: Option<Whose>,
     capture: Capture,
     since: Instant,
 }
@@ -113,11 +116,19 @@ impl Late {
         let (stack, missing) = late_walk::walk(&capture, mappings, rule_of);
         if let Some(file) = missing.filter(|_| self.waiting.len() < MAX_WAITING) {
             let mappings = Arc::clone(mappings);
-            self.waiting.push(Waiting { sample: *sample, image, mappings, capture, since: Instant::now() });
+            let since = Instant::now();
+            self.waiting.push(Waiting { sample: *sample, image, mappings, whose: None, capture, since });
             return Taken::Waits(file);
         }
         self.note(&stack);
         Taken::Walked(stack)
+    }
+
+    /// The sample that has begun to wait just now is of this request.
+    pub(super) fn is_for(&mut self, whose: Option<Whose>) {
+        if let Some(last) = self.waiting.last_mut() {
+            last.whose = whose;
+        }
     }
 
     /// Those that can be walked now, and those that have waited long enough; all that are left, if nothing more will

@@ -13,7 +13,7 @@ use crate::{
     object::ObjectFile,
     off_cpu::ThreadTimes,
     process::{FileId, ImageId, Processes},
-    requests,
+    requests::{self, SlowRequest},
     symbolize::JitProcess,
     table_cache::CacheCounts,
     unwind::Functions,
@@ -80,6 +80,10 @@ pub struct Recording {
     pub workers: Vec<(ImageId, u32, Worker)>,
     /// Requests, if they were followed.
     pub requests: Option<requests::Report>,
+    /// Their routes, if samples were joined with them.
+    pub routes: Option<Vec<Arc<str>>>,
+    /// The slowest of them, with what was seen meanwhile, likewise.
+    pub slowest: Vec<SlowRequest>,
     /// How long it lasted.
     pub duration: Duration,
     /// When it began, in nanoseconds since the Unix epoch.
@@ -123,6 +127,8 @@ impl Recording {
             jit: &self.jit,
             heap: self.heap.as_ref(),
             threads: self.threads.as_ref(),
+            routes: self.routes.as_deref(),
+            requests: self.requests.as_ref(),
             end_ns: self.end_ns,
             probed: self.probing.as_ref().map_or(&[], |probing| &probing.functions),
         }

@@ -4,6 +4,7 @@ mod bounds;
 mod counting;
 mod event_loop;
 mod living;
+mod network;
 mod off_cpu;
 mod requests;
 mod settle;
@@ -28,6 +29,7 @@ use super::{
     probing::Probing, table_use::TableUse, world::World,
 };
 use living::Living;
+use requests::Serving;
 
 use crate::{
     aggregate::Aggregate,
@@ -72,13 +74,15 @@ pub(super) struct Session {
     /// What became of their messages: read, and not taken in yet.
     messages: Vec<MessageEvent>,
     /// What the network namespaces of targets said when it began, if requests are followed.
-    namespaces: requests::Namespaces,
+    namespaces: network::Namespaces,
     /// The workers at the end.
     workers: Vec<(ImageId, u32, Worker)>,
     /// Who was there when the recording began.
     present: BTreeSet<u32>,
-    /// Read, and not counted yet.
-    samples: Vec<Sample>,
+    /// Read, and not counted yet; with the connection that the thread serves, or 0.
+    samples: Vec<(Sample, u64)>,
+    /// Which connections the threads of samples serve that come next.
+    serving: Serving,
     /// Read, and not applied yet.
     events: Vec<ProcessEvent>,
     cpu_before_ns: u64,
@@ -114,7 +118,10 @@ impl Session {
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
         let stalls = sources.iter().any(|source| source.stall_ns().is_some()).then(Stalls::default);
-        let requests = sources.iter().any(|source| source.hides_paths().is_some()).then(Requests::default);
+        let requests = sources.iter().any(|source| source.hides_paths().is_some());
+        // Beside samples, they are joined with them.
+        let new = if sources.len() > 1 { Requests::joined } else { Requests::default };
+        let requests = requests.then(new);
         let mut session = Self {
             probing: None,
             kernel: Kernel::load(sources, config, table_bytes, sideband)?,
@@ -130,10 +137,11 @@ impl Session {
             stalls,
             requests,
             messages: Vec::new(),
-            namespaces: requests::Namespaces::new(),
+            namespaces: network::Namespaces::new(),
             workers: Vec::new(),
             present: BTreeSet::new(),
             samples: Vec::new(),
+            serving: Serving::default(),
             events: Vec::new(),
             cpu_before_ns: 0,
             start_unix_ns: 0,
@@ -199,7 +207,7 @@ impl Session {
         self.living.start(clock::monotonic_ns());
         self.follow_workers();
         self.follow_threads();
-        self.begin_requests();
+        self.begin_network();
         self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
         Ok(clocks)
@@ -246,15 +254,17 @@ impl Session {
         // Samples first: the events that they need are older, and so are there when the events are read.
         self.read_samples();
         let n_lost = self.read_events();
-        let samples = take_until(&mut self.samples, as_of_ns, |sample| sample.time_ns);
+        let samples = take_until(&mut self.samples, as_of_ns, |(sample, _)| sample.time_ns);
+        let messages = take_until(&mut self.messages, as_of_ns, |event| event.message.time_ns);
         let events = take_until(&mut self.events, as_of_ns, |event| event.time_ns);
 
-        let mut events = events.into_iter().peekable();
-        for sample in samples {
+        let (mut events, mut messages) = (events.into_iter().peekable(), messages.into_iter().peekable());
+        for (sample, connection) in samples {
             while let Some(event) = events.next_if(|event| event.time_ns <= sample.time_ns) {
                 self.world.apply(event);
             }
-            self.count(&sample);
+            let whose = self.whose(&sample, connection, &mut messages);
+            self.count(&sample, whose);
         }
         events.for_each(|event| self.world.apply(event));
         if n_lost > 0 {
@@ -263,7 +273,7 @@ impl Session {
         }
         self.write_tables(as_of_ns);
         self.count_late(false);
-        self.settle_requests(as_of_ns);
+        self.settle_requests(messages);
         self.settle_living(as_of_ns);
     }
 
@@ -299,7 +309,9 @@ impl Session {
         let usage = self.usage();
         self.finish_threads(end_ns)?;
         self.finish_workers(end_ns)?;
+        let routes = self.requests.as_ref().filter(|it| it.are_joined()).map(|it| it.routes().to_vec());
         let requests = self.finish_requests(duration, &counters);
+        let slowest = self.requests.as_ref().map(Requests::slowest).unwrap_or_default();
         // The last has room for what was sampled beside it.
         let source = self.kernel.sources().last();
         let source = source.copied().unwrap_or(Source::Cpu { frequency_hz: 0 });
@@ -334,6 +346,8 @@ impl Session {
             threads,
             workers,
             requests,
+            routes,
+            slowest,
             end_ns,
             n_cut_late: late.n_cut,
             probing,
@@ -348,16 +362,17 @@ impl Session {
     }
 
     fn read_samples(&mut self) {
-        let Self { kernel, aggregate, losses, late, samples, messages, .. } = self;
+        let Self { kernel, aggregate, losses, late, samples, messages, serving, .. } = self;
         kernel.read_records(|bytes| match decode::record(bytes) {
             Ok(Record::Sample(sample)) => {
                 late.pair(&sample);
-                samples.push(sample);
+                samples.push((sample, serving.of(&sample)));
             }
             Ok(Record::UserStack(stack)) => aggregate.add_user_stack(stack),
             Ok(Record::KernelStack(stack)) => aggregate.add_kernel_stack(stack),
             Ok(Record::Capture(capture)) => late.add(capture),
             Ok(Record::Message(message)) => messages.push(message),
+            Ok(Record::Served(served)) => serving.note(&served),
             Err(_) => losses.undecoded += 1,
         });
     }

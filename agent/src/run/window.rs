@@ -58,6 +58,8 @@ impl Window {
             probed: &self.probed,
             heap: None,
             threads: None,
+            routes: None,
+            requests: None,
             end_ns: self.end_ns,
         }
     }

@@ -18,6 +18,8 @@ pub const SAMPLE_WAKERS: u32 = 1 << 1;
 
 /// Bit of [`Config::requests`]: of paths only their hashes leave the kernel.
 pub const HIDE_PATHS: u64 = 1 << 0;
+/// Another: in front of each sample crosses which connection its thread serves.
+pub const TELL_SERVED: u64 = 1 << 1;
 
 /// The read-only global `CONFIG`.
 #[repr(C)]
@@ -41,7 +43,7 @@ pub struct Config {
     pub off_cpu: u32,
     /// An iteration of an event loop that takes as long is told of; 0 where event loops are not looked at.
     pub stall_ns: u64,
-    /// [`HIDE_PATHS`].
+    /// [`HIDE_PATHS`], [`TELL_SERVED`].
     pub requests: u64,
 }
 

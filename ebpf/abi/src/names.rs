@@ -56,6 +56,8 @@ pub const MAP_THREADS: &str = "THREADS";
 pub const MAP_WORKERS: &str = "WORKERS";
 /// Process ID and descriptor -> [`crate::request::Connection`].
 pub const MAP_CONNECTIONS: &str = "CONNECTIONS";
+/// Thread ID -> the connection that it serves ([`crate::request::Connection::id`]), or 0.
+pub const MAP_SERVED: &str = "SERVED";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number -> [`crate::alloc::Gate`].

@@ -21,6 +21,9 @@ pub const KIND_CAPTURE: u32 = 4;
 /// [`crate::request::Message`], then the path of a request.
 pub const KIND_MESSAGE: u32 = 5;
 
+/// [`Served`]: the sample of the same thread and time follows it.
+pub const KIND_SERVED: u32 = 6;
+
 /// Bit of [`StackHeader::flags`]: some frames had no unwind information and were left by their frame pointer.
 pub const STACK_HAS_FRAME_POINTER_STEPS: u32 = 1 << 0;
 
@@ -57,6 +60,21 @@ pub struct Sample {
     pub weight: u64,
     /// What its event says it is, or 0; of CPU time where event loops are looked at, when the iteration began.
     pub context: u64,
+}
+
+/// Which connection the thread of a sample serves. A record of its own: a sample has no room for it, and most recordings do
+/// not ask.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// [`KIND_SERVED`].
+    pub kind: u32,
+    /// As in the sample.
+    pub tid: u32,
+    /// As in the sample.
+    pub time_ns: u64,
+    /// [`crate::request::Connection::id`].
+    pub connection: u64,
 }
 
 /// Precedes the frames of a stack, which crosses once: before the first sample that refers to it.
@@ -119,6 +137,7 @@ pub struct KernelStack {
 }
 
 const _: () = assert!(size_of::<Sample>() == 56);
+const _: () = assert!(size_of::<Served>() == 24);
 const _: () = assert!(size_of::<StackHeader>() == 24);
 const _: () = assert!(size_of::<CaptureHeader>() == 152);
 const _: () = assert!(size_of::<Capture>() == 152 + CAPTURE_BYTES);
@@ -161,6 +180,15 @@ impl Sample {
             weight: u64_of(b)?,
             context: u64_of(b)?,
         })
+    }
+}
+
+impl Served {
+    /// Reads a record; `None` if it is shorter than that.
+    #[must_use]
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let b = &mut bytes;
+        Some(Self { kind: u32_of(b)?, tid: u32_of(b)?, time_ns: u64_of(b)?, connection: u64_of(b)? })
     }
 }
 

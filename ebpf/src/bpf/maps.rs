@@ -99,6 +99,9 @@ pub(super) static CONNECTIONS: LruHashMap<u64, Connection> = LruHashMap::with_ma
 /// A connection without anything, to copy.
 #[map]
 pub(super) static NEW_CONNECTION: Array<Connection> = Array::with_max_entries(1, 0);
+/// Thread -> [`Connection::id`], or 0. The oldest go first: nobody tells of threads that end.
+#[map]
+pub(super) static SERVED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(MAX_THREADS, 0);
 #[map]
 pub(super) static IO: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 #[map]

@@ -15,6 +15,7 @@ pub(crate) mod off_cpu;
 mod read;
 pub(crate) mod requests;
 pub(crate) mod resident;
+mod serving;
 mod submit;
 mod swap;
 mod target;

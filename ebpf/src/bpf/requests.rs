@@ -9,10 +9,11 @@ mod moved;
 
 use abi::request::{INCOMING, OUTGOING, ROLE_CLIENT, ROLE_SERVER};
 use aya_ebpf::{bindings::pt_regs, programs::BtfTracePointContext};
+use ebpf::off_cpu::waits_for_events;
 
 pub(super) use memory::Room;
 
-use super::target;
+use super::{serving, target};
 use connection::{close, ended, no_delay, open};
 use memory::Memory;
 use moved::moved;
@@ -54,6 +55,9 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
     let regs = unsafe { &*(ctx.arg::<u64>(0) as *const pt_regs) };
     let call = regs.orig_rax;
     if !is_ours(call) {
+        if waits_for_events(call, regs.rdx) {
+            serving::waited();
+        }
         return;
     }
     let Some(current) = target::current() else { return };
@@ -63,6 +67,7 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
         ACCEPT | ACCEPT4 => {
             if result >= 0 {
                 open(&current, result as u64, ROLE_SERVER);
+                serving::waited();
             }
         }
         CONNECT => {

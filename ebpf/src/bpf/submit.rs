@@ -17,11 +17,12 @@ use aya_ebpf::{
 
 use super::{
     maps::{RING, SEEN, count},
+    serving,
     target::Current,
 };
 
 /// The agent reads the ring on a timer: waking it for each record would cost more than the record.
-const FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
+pub(super) const FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// Writes one sample of now; without room for one of its stacks, it is lost.
 #[inline(always)]
@@ -60,6 +61,9 @@ pub(super) struct What {
 /// Writes one sample; gives `false` if the ring has no room.
 #[inline(always)]
 pub(super) fn write(current: &Current, what: &What) -> bool {
+    if !serving::tell(current.tid, what.time_ns) {
+        return false;
+    }
     let Some(mut entry) = RING.reserve::<Sample>(0) else { return false };
     entry.write(Sample {
         kind: KIND_SAMPLE,

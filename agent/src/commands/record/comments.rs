@@ -20,7 +20,7 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
         comments.push("ended early on request".to_owned());
     }
     for (counter, count) in &recording.counters {
-        if *count > 0 && *counter != Counter::Taken && !is_loss(*counter) {
+        if *count > 0 && !is_loss(*counter) && !is_said_elsewhere(*counter) {
             comments.push(format!("{count} {}", counter.sentence()));
         }
     }
@@ -79,10 +79,27 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
         }
     }
     comments.extend(table_errors(losses.table_writes, recording.first_table_error.as_ref()));
+    if let Some(requests) = &recording.requests {
+        // As `agent diff` reads it.
+        comments.extend(recording.routes.as_ref().map(|_| format!("requests={}", requests.requests)));
+        comments.extend(requests.remarks());
+    }
     if let Some(probing) = &recording.probing {
         comments.extend(probes::comments(probing, recording.duration));
     }
     comments
+}
+
+/// What samples and messages there are, and what is missing of messages: the report and the remarks on requests have it.
+fn is_said_elsewhere(counter: Counter) -> bool {
+    matches!(
+        counter,
+        Counter::Taken
+            | Counter::MessagesTaken
+            | Counter::MessagesLost
+            | Counter::HeadsUnread
+            | Counter::ConnectionsFull
+    )
 }
 
 /// A count alone does not say what to do about it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::{
-    args::{Event, RecordArgs},
+    args::{CutBy, Event, RecordArgs},
     kernel::{OffCpu, Source},
 };
 
@@ -14,11 +14,32 @@ pub(in crate::commands) const DEFAULT_FAULTS_INTERVAL_BYTES: u64 = 64 << 10;
 /// The same for allocations, of which there are many more.
 const DEFAULT_ALLOC_INTERVAL_BYTES: u64 = 512 << 10;
 
-/// The sources, and which of them the profile is of: it has room for the others.
+/// The sources, requests among them where the profile is cut by their routes, and which of the sources the profile is of.
 pub(super) fn sources(
     args: &RecordArgs,
     frequency_hz: impl FnOnce() -> Result<u64>,
 ) -> Result<(Vec<Source>, Source)> {
+    let is_by_route = args.requests.by == Some(CutBy::Route);
+    let has_requests = !args.off_cpu.wall && args.events.contains(&Event::Requests);
+    if args.requests.no_paths && !is_by_route && !has_requests {
+        bail!("--no-paths goes with --by route or --event requests: no path is looked at otherwise");
+    }
+    let requests = Source::Requests { hides_paths: args.requests.no_paths };
+    match (has_requests, is_by_route) {
+        (true, true) => bail!("--event requests is by route as it is: leave --by route out"),
+        (true, false) if args.events.len() > 1 => bail!("--event requests goes with no other event"),
+        (true, false) => return Ok((vec![requests], requests)),
+        (false, _) => {}
+    }
+    let (mut sources, source) = sampled(args, frequency_hz)?;
+    if is_by_route {
+        sources.insert(0, requests);
+    }
+    Ok((sources, source))
+}
+
+/// The sources of samples, and which of them the profile is of: it has room for the others.
+fn sampled(args: &RecordArgs, frequency_hz: impl FnOnce() -> Result<u64>) -> Result<(Vec<Source>, Source)> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let has = |event| args.off_cpu.wall || args.events.contains(&event);
     let is_off_cpu = args.off_cpu.wall || args.events.contains(&Event::OffCpu);
@@ -108,6 +129,22 @@ mod tests {
         assert_eq!(of(&["-e", "cpu", "-e", "off-cpu"])?, (vec![cpu, beside], beside));
         let wall = Source::OffCpu(OffCpu { has_idle: true, cpu_frequency_hz: 99, is_wall: true, ..off_cpu });
         assert_eq!(of(&["--wall"])?, (vec![cpu, wall], wall));
+        Ok(())
+    }
+
+    #[test]
+    fn a_profile_that_is_cut_by_route_has_requests_beside_it() -> anyhow::Result<()> {
+        let (cpu, requests) =
+            (Source::Cpu { frequency_hz: 99 }, |hides_paths| Source::Requests { hides_paths });
+        assert_eq!(of(&["--by", "route"])?, (vec![requests(false), cpu], cpu));
+        assert_eq!(of(&["-e", "requests", "--no-paths"])?, (vec![requests(true)], requests(true)));
+        let (sources, source) = of(&["--by", "route", "--wall"])?;
+        assert!(sources.len() == 3 && source.off_cpu().is_some_and(|it| it.is_wall), "{sources:?}");
+        for options in
+            [&["--no-paths"][..], &["-e", "requests", "--by", "route"], &["-e", "requests", "-e", "cpu"]]
+        {
+            assert!(of(options).is_err(), "{options:?}: {:?}", of(options));
+        }
         Ok(())
     }
 

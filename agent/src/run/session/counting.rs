@@ -10,11 +10,12 @@ use crate::{
     estimate::Estimate,
     off_cpu::{kind_of, kind_of_ended},
     process::FileId,
+    requests::{RouteIndex, Whose},
     run::late::Taken,
 };
 
 impl Session {
-    pub(super) fn count(&mut self, sample: &Sample) {
+    pub(super) fn count(&mut self, sample: &Sample, whose: Option<Whose>) {
         if sample.event == Event::WOKEN {
             return self.woken(sample);
         }
@@ -49,15 +50,19 @@ impl Session {
         let rule_of = |file, offset| self.kernel.rule_of(file, offset);
         match self.late.take(sample, id, &image.mappings, rule_of) {
             Taken::Walked(stack) => self.aggregate.add_user_stack(stack),
-            Taken::Waits(file) => return self.ask_for_table(file, sample.time_ns),
+            Taken::Waits(file) => {
+                self.late.is_for(whose);
+                return self.ask_for_table(file, sample.time_ns);
+            }
             Taken::ByKernel => {}
         }
         let (aggregate, files) = (&mut self.aggregate, processes.files());
-        let added = aggregate.add(sample, estimate, id, &image.mappings, files);
+        let added = aggregate.add(sample, route_of(whose), estimate, id, &image.mappings, files);
         if let Some(stalls) = self.stalls.as_mut().filter(|_| is_of_time(sample.event)) {
             stalls.sample(added.key, sample.context, sample.weight);
         }
         let since_ns = image.since_ns;
+        self.note_request(whose, &added, sample);
         if let Some(file) = self.note(added, sample, since_ns) {
             self.ask_for_table(file, sample.time_ns);
         }
@@ -86,13 +91,22 @@ impl Session {
             let estimate = self.estimate(&it.sample);
             let processes = &self.world.processes;
             let (aggregate, files) = (&mut self.aggregate, processes.files());
-            let added = aggregate.add(&it.sample, estimate, it.image, &it.mappings, files);
+            let route = route_of(it.whose);
+            let added = aggregate.add(&it.sample, route, estimate, it.image, &it.mappings, files);
             // Too late for its iteration, mostly, which then stands on the others.
             if let Some(stalls) = self.stalls.as_mut().filter(|_| is_of_time(it.sample.event)) {
                 stalls.sample(added.key, it.sample.context, it.sample.weight);
             }
             let since_ns = processes.image(it.image).map_or(0, |image| image.since_ns);
+            self.note_request(it.whose, &added, &it.sample);
             self.note(added, &it.sample, since_ns);
+        }
+    }
+
+    /// A sample of time belongs to a request, if its thread was busy with one.
+    fn note_request(&mut self, whose: Option<Whose>, added: &Added, sample: &Sample) {
+        if let (Some(whose), Some(requests), true) = (whose, &mut self.requests, is_of_time(sample.event)) {
+            requests.seen(whose, added.key, sample.weight);
         }
     }
 
@@ -110,6 +124,10 @@ impl Session {
             self.world.request_table(file);
         }
     }
+}
+
+fn route_of(whose: Option<Whose>) -> Option<RouteIndex> {
+    whose.map(|whose| whose.route)
 }
 
 /// Whether a sample is of time: then it carries when the iteration began that it was taken in.

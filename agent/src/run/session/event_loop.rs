@@ -37,7 +37,8 @@ impl Session {
     /// An iteration took long.
     pub(super) fn stalled(&mut self, image: ImageId, tid: u32, since_ns: u64, n_ns: u64) {
         let Some(stalls) = &mut self.stalls else { return };
-        let nobody = Key { event: Event::STALLED, image, tid, user: None, kernel: None, waker: None };
+        let nobody =
+            Key { event: Event::STALLED, image, tid, user: None, kernel: None, waker: None, route: None };
         for (key, share_ns) in stalls.stalled(nobody, since_ns, n_ns) {
             self.aggregate.count_stalled(key, Estimate::whole(share_ns));
         }

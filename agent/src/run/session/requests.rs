@@ -1,56 +1,64 @@
-//! Requests: what the kernel side tells of messages, in the order of time; and what the network namespaces of targets say.
+//! Requests: what the kernel side tells of messages, in the order of time, and which samples belong to which request.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{collections::HashMap, iter::Peekable, time::Duration};
 
-use abi::counter::Counter;
-
-use super::{Session, take_until};
-use crate::{
-    procfs::network::{self, TcpCounts},
-    requests::{Network, Report},
+use abi::{
+    counter::Counter,
+    sample::{Sample, Served},
 };
 
-/// Targets whose namespace is looked up.
-const MAX_TARGETS: usize = 1024;
-/// Namespaces that are read.
-const MAX_NAMESPACES: usize = 16;
+use super::Session;
+use crate::{
+    decode::MessageEvent,
+    requests::{Report, Whose},
+};
 
-/// Network namespaces of targets: a process of each, and what it said when the recording began.
-pub(super) type Namespaces = BTreeMap<PathBuf, (u32, TcpCounts)>;
+/// Those whose samples were lost stay: so many at most.
+const MAX_WAITING: usize = 4096;
+
+/// Which connections threads serve, told in front of their samples.
+#[derive(Debug, Default)]
+pub(super) struct Serving {
+    waiting: HashMap<(u32, u64), u64>,
+}
+
+impl Serving {
+    /// A sample follows in the ring, unless it is lost (and counted as such).
+    pub(super) fn note(&mut self, served: &Served) {
+        if self.waiting.len() >= MAX_WAITING {
+            self.waiting.clear();
+        }
+        self.waiting.insert((served.tid, served.time_ns), served.connection);
+    }
+
+    /// The connection that the thread of a sample serves; 0 if it serves none.
+    pub(super) fn of(&mut self, sample: &Sample) -> u64 {
+        if self.waiting.is_empty() {
+            return 0;
+        }
+        self.waiting.remove(&(sample.tid, sample.time_ns)).unwrap_or(0)
+    }
+}
 
 impl Session {
-    /// Reads what is counted of the namespaces of targets, to know later what was added.
-    pub(super) fn begin_requests(&mut self) {
-        if self.requests.is_none() {
-            return;
+    /// What the thread of a sample is busy with, once all messages up to then are taken in.
+    pub(super) fn whose(
+        &mut self,
+        sample: &Sample,
+        connection: u64,
+        messages: &mut Peekable<impl Iterator<Item = MessageEvent>>,
+    ) -> Option<Whose> {
+        let requests = self.requests.as_mut()?;
+        while let Some(event) = messages.next_if(|event| event.message.time_ns <= sample.time_ns) {
+            requests.apply(&event);
         }
-        for pid in self.present.iter().take(MAX_TARGETS) {
-            let namespace = fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-            if let Some(namespace) = namespace.filter(|it| !self.namespaces.contains_key(it))
-                && self.namespaces.len() < MAX_NAMESPACES
-                && let Ok(counts) = network::read(*pid)
-            {
-                self.namespaces.insert(namespace, (*pid, counts));
-            }
-        }
+        if connection == 0 { None } else { requests.serving(connection) }
     }
 
-    /// What was added; of a namespace whose process has gone nothing is known.
-    fn network(&self) -> Option<Network> {
-        let mut network = None;
-        for (pid, before) in self.namespaces.values() {
-            if let Ok(counts) = network::read(*pid) {
-                network.get_or_insert_with(Network::default).add(counts.since(*before));
-            }
-        }
-        network
-    }
-
-    /// Takes in what is not younger than a moment that has passed.
-    pub(super) fn settle_requests(&mut self, as_of_ns: u64) {
-        let messages = take_until(&mut self.messages, as_of_ns, |event| event.message.time_ns);
+    /// Takes in messages.
+    pub(super) fn settle_requests(&mut self, messages: impl Iterator<Item = MessageEvent>) {
         if let Some(requests) = &mut self.requests {
-            messages.iter().for_each(|event| requests.apply(event));
+            messages.for_each(|event| requests.apply(&event));
         }
     }
 
@@ -60,7 +68,8 @@ impl Session {
         duration: Duration,
         counters: &[(Counter, u64)],
     ) -> Option<Report> {
-        self.settle_requests(u64::MAX);
+        let messages = std::mem::take(&mut self.messages);
+        self.settle_requests(messages.into_iter());
         let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
         let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let network = self.network();

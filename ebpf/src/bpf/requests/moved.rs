@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 
 use super::{
-    super::{maps::count, target::Current},
+    super::{maps::count, serving, target::Current},
     connection::{Ring, add, connection, key},
     memory::{Memory, Room, copy, gather, is_connection, prepare, room, tail},
 };
@@ -42,6 +42,7 @@ pub(super) fn moved(current: &Current, fd: u64, direction: u64, memory: Memory) 
     prepare(room, current.tgid, current.tid, direction, memory.n_bytes);
     room.memory = memory;
     run(room, it);
+    serving::moved(current.tid, it);
 }
 
 /// Goes through the bytes of a call. Not inlined: the verifier goes through it once.

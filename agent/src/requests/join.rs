@@ -1,0 +1,105 @@
+//! Which request a sample belongs to: its thread serves a connection, and that a request.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    open::{OpenRequest, RequestId},
+    route::route,
+};
+
+/// Methods and routes that are told apart.
+const MAX_ROUTES: usize = 500;
+/// Those that are not.
+const OTHER: &str = "other";
+/// Connections that are over and of whose last request samples may come: until their threads wait for events.
+const MAX_CLOSED: usize = 4096;
+
+/// Into [`Routes::names`].
+pub type RouteIndex = u32;
+
+/// A request, as its samples know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Whose {
+    /// Which.
+    pub(super) request: RequestId,
+    /// Its method and route.
+    pub route: RouteIndex,
+}
+
+impl Whose {
+    /// Of a request, if those are joined with samples.
+    pub(super) fn of(request: RequestId, open: &OpenRequest) -> Option<Self> {
+        Some(Self { request, route: open.route? })
+    }
+}
+
+/// Methods with their routes, each once: `GET /users/{n}`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Routes {
+    indices: HashMap<Arc<str>, RouteIndex>,
+    names: Vec<Arc<str>>,
+}
+
+impl Routes {
+    /// All of them.
+    pub(super) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    pub(super) fn index_of(&mut self, request: &OpenRequest) -> RouteIndex {
+        let name = format!("{} {}", request.key.method_name(), request.route_text());
+        match self.indices.get(name.as_str()) {
+            Some(index) => *index,
+            None if self.names.len() < MAX_ROUTES => self.push(name.into()),
+            None => self.indices.get(OTHER).copied().unwrap_or_else(|| self.push(OTHER.into())),
+        }
+    }
+
+    fn push(&mut self, name: Arc<str>) -> RouteIndex {
+        let index = RouteIndex::try_from(self.names.len()).unwrap_or(RouteIndex::MAX);
+        self.names.push(Arc::clone(&name));
+        self.indices.insert(name, index);
+        index
+    }
+}
+
+impl OpenRequest {
+    /// Its path with what is one of many folded, or its hash, if the path stays in the kernel.
+    pub(super) fn route_text(&self) -> String {
+        if self.is_path_hidden {
+            format!("#{:016x}", self.key.path_hash)
+        } else {
+            route(&self.path, self.is_path_cut)
+        }
+    }
+}
+
+/// What connections served last that are over.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    whose: HashMap<u64, Whose>,
+    oldest_first: VecDeque<u64>,
+}
+
+impl Closed {
+    pub(super) fn insert(&mut self, connection: u64, whose: Option<Whose>) {
+        let Some(whose) = whose else { return };
+        if self.oldest_first.len() >= MAX_CLOSED
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.whose.remove(&oldest);
+        }
+        self.whose.insert(connection, whose);
+        self.oldest_first.push_back(connection);
+    }
+
+    pub(super) fn get(&self, connection: u64) -> Option<Whose> {
+        self.whose.get(&connection).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

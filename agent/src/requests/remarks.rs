@@ -1,0 +1,41 @@
+//! What is missing of requests, in sentences.
+
+use super::{Losses, Report};
+
+impl Report {
+    /// One sentence for each way in which some are missing: where they cannot be seen, then what was lost.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let Self { connections, losses, .. } = self;
+        let unseen = [
+            (connections.n_tls, "speak TLS: their requests are not seen"),
+            (connections.n_http2, "speak HTTP/2: their requests are not seen"),
+            (connections.n_upgraded, "have become tunnels or web sockets"),
+            (connections.n_other, "speak no HTTP"),
+        ];
+        let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
+        unseen.chain(losses.sentences()).collect()
+    }
+}
+
+impl Losses {
+    fn sentences(&self) -> impl Iterator<Item = String> {
+        let all = [
+            (self.unanswered, "requests had no answer when their connection was over"),
+            (self.unfinished, "requests were not answered when the recording ended"),
+            (self.responses_alone, "answers were to requests from before the recording"),
+            (self.ends_missing, "answers have no end: it was lost"),
+            (self.requests_full, "requests had no room among those under way"),
+            (self.connections_full, "messages had no room for their connection"),
+            (self.routes_full, "requests are in the row `other`: there are too many routes"),
+            (
+                self.paths_full,
+                "answers of others are of paths without room: whether they repeat is not known",
+            ),
+            (self.messages_lost, "messages were lost: the ring was full"),
+            (self.heads_unread, "heads could not be read: the rest of their connection is not seen"),
+            (self.connections_unfollowed, "connections could not be followed"),
+        ];
+        all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"))
+    }
+}
