@@ -43,6 +43,7 @@ mod ratio;
 mod refusals;
 mod requests;
 mod resident;
+mod routes;
 mod runtimes;
 mod shipping;
 mod short_lived;
