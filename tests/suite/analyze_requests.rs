@@ -42,7 +42,7 @@ fn analyze(fault: Fault) -> Result<Analysis> {
         "location / {{ proxy_pass http://b; {cache} }} location /pieces {{ proxy_pass http://b; proxy_buffering off; }}"
     );
     let nginx = servers::nginx_with(&http, &server)?;
-    let analyzing = Analyzing::start(nginx.running().pid(), &["--duration", "2s"])?;
+    let analyzing = Analyzing::start(nginx.running().pid(), &["--duration", "1500ms"])?;
     agent::wait_until_sampling(analyzing.running())?;
     let clients = Clients::start(nginx.address());
     let analysis = analyzing.finish();
@@ -51,6 +51,8 @@ fn analyze(fault: Fault) -> Result<Analysis> {
     let n_seen = analysis.requests.as_ref().and_then(|it| it.get("count")).and_then(Value::as_u64);
     let n_seen = n_seen.with_context(|| format!("no requests\n{analysis}"))?;
     assert!(n_seen > 100 && n_seen <= n_asked, "{n_seen} of {n_asked}\n{analysis}");
+    let n_segments = analysis.requests.as_ref().and_then(|it| it.pointer("/network/sent_segments"));
+    assert!(n_segments.and_then(Value::as_u64) >= Some(n_seen), "{analysis}");
     Ok(analysis)
 }
 

@@ -27,10 +27,14 @@ pub struct Avoidable {
     pub delayed_answers: u64,
     /// Of those, answers in several writes of which some were small.
     pub delayed_with_small: u64,
-    /// Of those, answers after which the next request came 38 to 60 ms later: the other end was waiting for the last write.
+    /// Of those, answers after whose head the next request came 38 to 60 ms later: the other end was waiting for the last write.
     pub held_back: u64,
-    /// How long it took after those, together.
+    /// From the last write of those to the next request, together.
     pub held_back_ns: u64,
+    /// Pauses after other answers on these connections.
+    pub other_pauses: u64,
+    /// Those together.
+    pub other_pauses_ns: u64,
     /// From the end of the head to the end, of all answers that were sent uncompressed and compress well.
     pub uncompressed_ns: u64,
 }
@@ -61,8 +65,11 @@ impl Avoidable {
         if connection.is_delayed() {
             self.delayed_answers += connection.n_answers;
             self.delayed_with_small += connection.n_with_small_writes;
-            self.held_back += connection.n_held_back;
-            self.held_back_ns += connection.held_back_ns;
+            let pauses = &connection.pauses;
+            self.held_back += pauses.n_held_back;
+            self.held_back_ns += pauses.held_back_ns;
+            self.other_pauses += pauses.n_others;
+            self.other_pauses_ns += pauses.others_ns;
         }
     }
 

@@ -54,6 +54,8 @@ impl Report {
                 delayed_with_small: avoidable.delayed_with_small,
                 held_back: avoidable.held_back,
                 held_back_ns: avoidable.held_back_ns,
+                other_pauses: avoidable.other_pauses,
+                other_pauses_ns: avoidable.other_pauses_ns,
                 compressible: writes.compressible,
                 compressible_bytes: writes.compressible_bytes,
                 uncompressed: writes.uncompressed,

@@ -7,6 +7,7 @@ mod join;
 mod losses;
 mod network;
 mod open;
+mod pauses;
 mod remarks;
 mod repeats;
 mod report;

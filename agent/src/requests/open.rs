@@ -55,6 +55,13 @@ pub(super) struct OpenRequest {
     pub(super) upstream_ns: u64,
 }
 
+impl OpenRequest {
+    /// Whether its answer took several writes, some of them small.
+    pub(super) fn has_small_writes(&self) -> bool {
+        self.n_small_writes > 0 && self.n_writes > 1
+    }
+}
+
 /// What a request to somebody else has in common with the one that it is for, mostly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {

@@ -139,8 +139,7 @@ impl Served {
         let content = &mut self.content;
         content.n_writes += u64::from(request.n_writes);
         content.n_small_writes += u64::from(request.n_small_writes);
-        let has_small = request.n_small_writes > 0 && request.n_writes > 1;
-        content.n_with_small_writes += u64::from(has_small);
+        content.n_with_small_writes += u64::from(request.has_small_writes());
         let is_compressed = request.content & CONTENT_COMPRESSED != 0;
         let is_worth_it = request.n_bytes_out >= MIN_COMPRESSED_BYTES || is_compressed;
         if request.content & CONTENT_COMPRESSIBLE != 0 && is_worth_it {

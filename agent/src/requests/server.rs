@@ -8,12 +8,9 @@ use super::{
     join::Whose,
     losses::Losses,
     open::{Key, OpenRequest, OpenRequests, RequestId},
+    pauses::Pauses,
 };
 use crate::decode::MessageEvent;
-
-/// A peer acknowledges what it cannot answer after 40 ms (`TCP_DELACK_MIN` of Linux, and as long elsewhere), and then the rest is sent;
-/// until the next request is read it takes a little longer.
-const HELD_BACK_NS: std::ops::RangeInclusive<u64> = 38_000_000..=60_000_000;
 
 /// More requests than that wait for an answer on no connection.
 const MAX_WAITING: usize = 1024;
@@ -29,12 +26,8 @@ pub(super) struct ServerConnection {
     pub(super) n_answers: u64,
     /// Answers that took several writes, some of them small.
     pub(super) n_with_small_writes: u64,
-    /// Of them, those after which it took as long until the next request as it takes where the last write is held back.
-    pub(super) n_held_back: u64,
-    /// How long it took after those.
-    pub(super) held_back_ns: u64,
-    /// The end of such an answer, if nothing came after it.
-    small_writes_end_ns: Option<u64>,
+    /// What came after answers.
+    pub(super) pauses: Pauses,
     /// The path of a request whose head is not over.
     pub(super) path: Vec<u8>,
     /// Requests that are not answered whole, the oldest first.
@@ -50,9 +43,7 @@ impl ServerConnection {
             has_no_delay: false,
             n_answers: 0,
             n_with_small_writes: 0,
-            n_held_back: 0,
-            held_back_ns: 0,
-            small_writes_end_ns: None,
+            pauses: Pauses::default(),
             path: Vec::new(),
             waiting: VecDeque::new(),
             last: None,
@@ -69,11 +60,7 @@ impl ServerConnection {
     pub(super) fn request(&mut self, event: &MessageEvent, open: &mut OpenRequests, losses: &mut Losses) {
         let it = &event.message;
         if it.flags & MESSAGE_HEAD != 0 {
-            let after_ns = self.small_writes_end_ns.take().map(|end_ns| it.time_ns.saturating_sub(end_ns));
-            if let Some(after_ns) = after_ns.filter(|after_ns| HELD_BACK_NS.contains(after_ns)) {
-                self.n_held_back += 1;
-                self.held_back_ns += after_ns;
-            }
+            self.pauses.end(it.time_ns);
             let early = std::mem::take(&mut self.path);
             let path = if event.path.is_empty() { early } else { event.path.clone() };
             let request = OpenRequest {
@@ -142,9 +129,9 @@ impl ServerConnection {
         request.n_writes = it.n_calls;
         request.n_small_writes = it.n_small;
         self.n_answers += 1;
-        if it.n_small > 0 && it.n_calls > 1 {
-            self.n_with_small_writes += 1;
-            self.small_writes_end_ns = self.waiting.is_empty().then_some(it.time_ns);
+        self.n_with_small_writes += u64::from(request.has_small_writes());
+        if self.waiting.is_empty() {
+            self.pauses.begin(&request);
         }
         Some(request)
     }

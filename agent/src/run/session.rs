@@ -205,9 +205,10 @@ impl Session {
         self.cpu_before_ns = clock::process_cpu_ns();
         self.beginnings.start(clock::monotonic_ns());
         self.living.start(clock::monotonic_ns());
+        // Before they are followed: that forgets who was there.
+        self.begin_network();
         self.follow_workers();
         self.follow_threads();
-        self.begin_network();
         self.cut_ns = clock::monotonic_ns();
         self.kernel.switch_sampling(true)?;
         Ok(clocks)

@@ -27,8 +27,8 @@ const DELAYED_PERCENT: f64 = 5.0;
 const HELD_BACK_PERCENT: f64 = 10.0;
 /// How long the last write is held back, where that is not seen.
 const HELD_BACK_NS: f64 = 40_000_000.0;
-/// Of a pause that is taken for that, the least.
-const SHORTEST_PAUSE_NS: f64 = 38_000_000.0;
+/// Pauses after other answers are shorter than this share of those that are taken for it.
+const LONGER_SHARE: f64 = 0.5;
 /// What is seen for certain but costs time elsewhere, at the other end of the line, weighs as much as this.
 const LEAST_PERCENT: f64 = 1.0;
 /// Of the connections that were accepted: the counter is of all sockets of a namespace.
@@ -209,7 +209,12 @@ fn held_back(requests: &RequestAnalysis, proxy: Option<Proxy>) -> Option<Fault> 
     {
         return None;
     }
-    let is_seen = share(it.held_back, it.delayed_with_small) >= HELD_BACK_PERCENT;
+    let mean_ns = |ns: u64, n: u64| ns as f64 / n.max(1) as f64;
+    let (held_back_ns, other_ns) =
+        (mean_ns(it.held_back_ns, it.held_back), mean_ns(it.other_pauses_ns, it.other_pauses));
+    // Who takes as long after any answer does not wait for the end of one.
+    let is_seen = share(it.held_back, it.delayed_with_small) >= HELD_BACK_PERCENT
+        && (it.other_pauses == 0 || other_ns <= LONGER_SHARE * held_back_ns);
     // A socket can have it from the one that listens: only of those that set it on each it is known that they have not.
     if !is_seen && proxy != Some(Proxy::Nginx) {
         return None;
@@ -221,19 +226,23 @@ fn held_back(requests: &RequestAnalysis, proxy: Option<Proxy>) -> Option<Fault> 
          there: the last write waits until the other end has acknowledged the one before",
         it.delayed_with_small, it.delayed_answers, it.delayed_connections
     )];
-    let seen_ns = it.held_back_ns as f64;
     if is_seen {
         evidence.push(format!(
-            "after {} of these the next request came {} later on average: other ends acknowledge after 40 ms what they cannot answer",
+            "after {} of these the next request came {} later on average, and {} after others there: other ends acknowledge after \
+             40 ms what they cannot answer",
             it.held_back,
-            time_text(it.held_back_ns / it.held_back.max(1))
+            // The conversions saturate.
+            time_text(held_back_ns as u64),
+            time_text(other_ns as u64)
         ));
     }
+    let n = it.held_back as f64;
     let (low, high, how) = if is_seen {
         (
-            of_all(SHORTEST_PAUSE_NS * it.held_back as f64),
-            of_all(seen_ns),
-            "of the time of requests and of these pauses together: 38 ms of each pause, or all of it",
+            of_all(n * (held_back_ns - other_ns)),
+            of_all(n * held_back_ns),
+            "of the time of requests and of these pauses together: what is longer of each than pauses after other answers, or all of \
+             it",
         )
     } else {
         (

@@ -102,6 +102,9 @@ pub struct WriteUse {
     pub delayed_with_small: u64,
     pub held_back: u64,
     pub held_back_ns: u64,
+    /// Pauses after other answers there: what clients take by themselves.
+    pub other_pauses: u64,
+    pub other_pauses_ns: u64,
     pub compressible: u64,
     pub compressible_bytes: u64,
     pub uncompressed: u64,

@@ -140,9 +140,12 @@ fn each_planted_fault_is_the_only_one_named_with_what_it_costs() {
                 it.writes.delayed_with_small = 1_200;
                 it.writes.held_back = 1_000;
                 it.writes.held_back_ns = 1_000 * 42 * MS;
+                it.writes.other_pauses = 8_000;
+                it.writes.other_pauses_ns = 8_000 * 4 * MS;
             },
             Group::SmallWrites,
             Resource::RequestTime,
+            // 38 s or 42 s more in 50 s.
             [43.18, 45.65],
             "tcp_nodelay on;",
         ),
@@ -202,6 +205,13 @@ fn small_writes_that_are_not_seen_to_wait_count_only_for_who_sets_it_on_each_con
     assert_eq!(seen.proxy, Some(Proxy::Nginx));
     let [only] = seen.advice.as_slice() else { panic!("{}", text(&seen)) };
     assert_eq!((only.group, only.weight_percent, only.gain.percent_low), (Group::SmallWrites, 1.0, 0.0));
+    // Clients that take as long after any answer wait for nothing.
+    requests.writes.held_back = 1_000;
+    requests.writes.held_back_ns = 1_000 * 42 * MS;
+    requests.writes.other_pauses = 8_000;
+    requests.writes.other_pauses_ns = 8_000 * 41 * MS;
+    let seen = analysis_of(&requests);
+    assert_eq!(seen.advice.first().map(|it| it.weight_percent), Some(1.0), "{}", text(&seen));
     let other = profile("postgres", &[("postgres:main", 1000)]);
     let seen = analysis::analyze(&Evidence::of_cpu(&other).with_requests(Some(&requests), None));
     assert_eq!(seen.advice, [], "it may have it from the socket that listens: {}", text(&seen));
