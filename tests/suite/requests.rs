@@ -104,6 +104,7 @@ fn assert_exact(report: &Value, answers: &[Answer]) -> Result<()> {
 fn assert_upstream(report: &Value, backend: &Backend) -> Result<()> {
     let seen = (number(report, "/upstream/connections")?, number(report, "/upstream/requests")?);
     assert_eq!(seen, backend.asked(), "{report:#}");
+    assert!(seen.1 > 0, "nothing was passed on\n{report:#}");
     assert_eq!(number(report, "/upstream/unowned")?, 0, "{report:#}");
     Ok(())
 }

@@ -28,7 +28,11 @@ fn start_with(directives: impl FnOnce(&Path) -> String) -> Result<Server> {
     let dir = tempfile::tempdir().context("cannot create a directory for Caddy")?;
     let address = free_address()?;
     let directives = directives(dir.path());
-    let config = format!("{{\n\tadmin off\n\tauto_https off\n}}\nhttp://{address} {{\n\t{directives}\n}}\n");
+    // Whatever host is asked for: a site with a name answers others with nothing.
+    let (ip, port) = (address.ip(), address.port());
+    let config = format!(
+        "{{\n\tadmin off\n\tauto_https off\n}}\nhttp://:{port} {{\n\tbind {ip}\n\t{directives}\n}}\n"
+    );
     fs::write(dir.path().join("index.html"), "<p>caddy</p>\n".repeat(512)).context("cannot write a file")?;
     fs::write(dir.path().join("Caddyfile"), config).context("cannot write the Caddyfile")?;
     let mut command = Command::new(caddy);
