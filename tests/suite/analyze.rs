@@ -102,7 +102,14 @@ fn a_worker_of_nginx_that_waits_for_its_log_is_the_first_bottleneck() -> Result<
     let files =
         ["", ".off-cpu", ".loop", ".memory"].map(|kind| save.replace(".pb.gz", &format!("{kind}.pb.gz")));
     let files = args(&files.each_ref().map(String::as_str));
-    check(&Analyzing::of_files(&files)?.finish()?)
+    let of_files = Analyzing::of_files(&files)?.finish()?;
+    check(&of_files)?;
+    // The number of requests is in the files, too.
+    for analysis in [&analysis, &of_files] {
+        let ns_per_request = analysis.cpu.as_ref().and_then(|cpu| cpu.get("ns_per_request"));
+        assert!(ns_per_request.is_some_and(serde_json::Value::is_number), "{analysis}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Avoidable {
         if self.repeated > 0 {
             writeln!(
                 out,
-                "repeated: {} of {} GETs to others were answered as the one before for the same path; {} paths",
+                "repeated: {} of {} GETs to others were answered as the one before for the same path; different paths: {}",
                 self.repeated, self.gets, self.repeated_paths
             )?;
         }

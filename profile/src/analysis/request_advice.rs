@@ -31,8 +31,10 @@ const HELD_BACK_NS: f64 = 40_000_000.0;
 const LONGER_SHARE: f64 = 0.5;
 /// What is seen for certain but costs time elsewhere, at the other end of the line, weighs as much as this.
 const LEAST_PERCENT: f64 = 1.0;
-/// Of the connections that were accepted: the counter is of all sockets of a namespace.
-const OVERFLOW_PERCENT: f64 = 1.0;
+/// Of the connections that were accepted, what is seen in the 99.9th percentile; and how many at least. The counter is of all sockets
+/// of a namespace: a few may be another's.
+const OVERFLOW_PERCENT: f64 = 0.1;
+const MIN_OVERFLOWS: u64 = 10;
 /// The least time until data are sent again, and until a connection is asked for again (`TCP_RTO_MIN`, `TCP_TIMEOUT_INIT`).
 const RESENT_DATA_NS: f64 = 200_000_000.0;
 const RESENT_SYN_NS: f64 = 1_000_000_000.0;
@@ -65,7 +67,7 @@ pub(super) fn add(analysis: &mut Analysis, requests: &RequestAnalysis) {
                 weight_percent: fault.weight_percent,
                 group: fault.group,
                 what: fault.what.to_owned(),
-                evidence: fault.evidence.join("; "),
+                evidence: fault.evidence.first().cloned().unwrap_or_default(),
                 stack: Vec::new(),
             });
             analysis.advice.push(Advice {
@@ -174,8 +176,8 @@ fn not_cached(requests: &RequestAnalysis, proxy: Option<Proxy>) -> Option<Fault>
     let n_each_second = it.repeated_paths as f64 * requests.seconds().ceil();
     let spared_at_least = (1.0 - n_each_second / it.repeated as f64).max(0.0);
     let mut evidence = vec![format!(
-        "{} of {} GETs to others ({repeated:.1} %) were answered 200 with as many bytes as the one for the same path before; they \
-         are of {} paths, and took {percent:.1} % of the time of requests",
+        "{} of {} GETs to others ({repeated:.1} %) were answered 200 with as many bytes as the one for the same path before; \
+         different paths: {}; they took {percent:.1} % of the time of requests",
         it.repeated, it.gets, it.repeated_paths
     )];
     if it.doubled > 0 {
@@ -264,7 +266,7 @@ fn held_back(requests: &RequestAnalysis, proxy: Option<Proxy>) -> Option<Fault> 
 fn accept_queue_full(requests: &RequestAnalysis, proxy: Option<Proxy>) -> Option<Fault> {
     let n = requests.network?.listen_overflows;
     // A full queue of another listener says nothing of one that accepts without.
-    if share(n, requests.connections.accepted) < OVERFLOW_PERCENT || requests.connections.accepted == 0 {
+    if n < MIN_OVERFLOWS || share(n, requests.connections.accepted) < OVERFLOW_PERCENT {
         return None;
     }
     let all_ns = requests.total.sum_ns();

@@ -89,7 +89,7 @@ pub(super) fn lines(it: &RequestAnalysis) -> Vec<String> {
             upstream.served_alone_percent
         ));
         lines.push(format!(
-            "{} of {} GETs to others were answered as the one before for the same path ({} paths); {} were for what was being \
+            "{} of {} GETs to others were answered as the one before for the same path (different paths: {}); {} were for what was being \
              asked for already",
             upstream.repeated, upstream.gets, upstream.repeated_paths, upstream.doubled
         ));
