@@ -92,7 +92,7 @@ pub fn profile(collected: Collected<'_>, symbolizer: &mut Symbolizer, meta: Meta
         let in_use = in_use.get(key).copied().unwrap_or_default();
         add(&mut profile, collected, key, path, counted, in_use);
     }
-    if matches!(collected.source, Source::Requests { .. }) {
+    if matches!(collected.source, Source::Requests(_)) {
         requests::add(&mut profile, collected);
     }
     profile.meta_mut().allocations = allocations.into_report();

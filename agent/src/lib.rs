@@ -36,5 +36,6 @@ pub mod send;
 pub mod symbolize;
 pub mod table_cache;
 pub mod table_op;
+pub mod tls;
 pub mod top;
 pub mod unwind;

@@ -119,6 +119,20 @@ mod programs {
         0
     }
 
+    /// A function of a library for TLS is entered.
+    #[uprobe]
+    pub(crate) fn brazier_tls(ctx: ProbeContext) -> u32 {
+        requests::entered_tls(&ctx);
+        0
+    }
+
+    /// It returns.
+    #[uretprobe]
+    pub(crate) fn brazier_tls_done(ctx: RetProbeContext) -> u32 {
+        requests::left_tls(ctx.regs);
+        0
+    }
+
     // SAFETY: the kernel reads the licence from the section of this name.
     #[unsafe(link_section = "license")]
     #[unsafe(no_mangle)]

@@ -10,7 +10,7 @@ grep -q secret /tmp/requests.json && { echo "a query left the kernel"; exit 1; }
 tr -d ' \n' </tmp/requests.json >/tmp/said
 for expected in '"method":"GET","route":"/items/{n}","status":200,"count":180' \
     '"method":"GET","route":"/missing","status":404,"count":20' \
-    '"upstream":{"requests":200,' '"upstream_used":1,' '"accepted":1,' '"messages_lost":0,' '"heads_unread":0,'; do
+    '"upstream":{"requests":200,' '"upstream_used":1,' '"accepted":1,' '"messages_lost":0,' '"heads_unread":0,' '"refused":null,'; do
     grep -qF "$expected" /tmp/said || { echo "not $expected"; cat /tmp/requests.json; exit 1; }
 done
 echo "200 requests, all counted"

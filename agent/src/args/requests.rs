@@ -13,7 +13,8 @@ Examples:
   agent requests --pid 4711 --stacks                 and what the slowest ten did meanwhile
   agent requests --pid 4711 --no-paths               paths stay in the kernel: their hashes stand for them
 
-HTTP/1 in clear, from the system calls that read and write connections. Of heads there leave the kernel: method, path without
+HTTP/1: in clear, from the system calls that read and write connections, and within TLS, where a process uses OpenSSL, or
+BoringSSL with its names, from probes on the functions that encrypt and decrypt. Of heads there leave the kernel: method, path without
 its query, status, length, and whether the content compresses; of bodies, how long they are.
 
 Exit status: 0 when a report was written; 1 for an error; 2 for wrong usage.
@@ -41,6 +42,9 @@ pub struct RequestsArgs {
     /// Paths do not leave the kernel: their hashes stand for them
     #[arg(long)]
     pub no_paths: bool,
+    /// Leave TLS alone: no probes in the libraries that encrypt what the processes say
+    #[arg(long)]
+    pub no_tls: bool,
     /// How long to follow them: 500ms, 10s, 2m
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Duration,

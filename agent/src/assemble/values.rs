@@ -61,7 +61,7 @@ pub(super) fn types(source: Source) -> (Vec<ValueType>, usize) {
             types.extend(kinds.map(|kind| ValueType::fixed(kind, "nanoseconds")));
             (types, kinds.len())
         }
-        Source::Requests { .. } => {
+        Source::Requests(_) => {
             let types = [ValueType::fixed("requests", "count"), ValueType::fixed("time", "nanoseconds")];
             (vec![SAMPLES].into_iter().chain(types).collect(), 2)
         }
@@ -152,7 +152,7 @@ pub(super) fn of(source: Source, event: Event, counted: Counted, in_use: InUse) 
             vec![counted.n_samples, off_cpu_ns, weight]
         }
         // They are no samples: [`super::requests`] has them.
-        Source::Requests { .. } => vec![counted.n_samples, 0, 0],
+        Source::Requests(_) => vec![counted.n_samples, 0, 0],
         Source::OffCpu(off_cpu) => {
             let kind = kind_of(event).unwrap_or(ON_CPU);
             return of_time(off_cpu, kind, counted.n_samples, weight);

@@ -359,7 +359,7 @@ fn report(
                         Source::Resident { .. } => "neither took nor released memory",
                         Source::Alloc { .. } => "allocated nothing, or nothing that fell due,",
                         Source::Loop { .. } => "had no iteration as long as --stall in an event loop",
-                        Source::Requests { .. } => "served no request",
+                        Source::Requests(_) => "served no request",
                         Source::OffCpu(_) => "did not wait for as long as --min-block for anything",
                     };
                     writeln!(out, "no samples: the targets {nothing} while they were recorded")?;

@@ -11,7 +11,7 @@ use crate::{
     aggregate::Key,
     args::{ReportForm, RequestsArgs, TableCacheArgs},
     assemble,
-    kernel::{OffCpu, Source},
+    kernel::{OffCpu, Requests, Source},
     procfs::cgroup,
     requests::{self, SlowRequest},
     run::{self, Options, Recording, Targets},
@@ -77,7 +77,7 @@ pub fn run(args: &RequestsArgs) -> anyhow::Result<u8> {
 
 /// Requests, and with `--stacks` CPU time and waits beside them.
 fn sources(args: &RequestsArgs) -> anyhow::Result<Vec<Source>> {
-    let mut sources = vec![Source::Requests { hides_paths: args.no_paths }];
+    let mut sources = vec![Source::Requests(Requests { hides_paths: args.no_paths, has_tls: !args.no_tls })];
     if args.stacks {
         let frequency_hz = record::frequency(args.frequency)?;
         sources.push(Source::Cpu { frequency_hz });

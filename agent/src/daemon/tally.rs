@@ -47,6 +47,6 @@ pub(super) fn program(source: Source) -> &'static str {
         Source::Alloc { .. } => "alloc",
         Source::OffCpu(_) => "off-cpu",
         Source::Loop { .. } => "loop",
-        Source::Requests { .. } => "requests",
+        Source::Requests(_) => "requests",
     }
 }

@@ -1,12 +1,10 @@
 //! Programs to events.
 
+mod ways;
+
 use std::{fs, io};
 
-use abi::{
-    config::{SAMPLE_IDLE, SAMPLE_WAKERS},
-    event::Event,
-    names,
-};
+use abi::{event::Event, names};
 use aya::{
     Btf, Ebpf,
     programs::{
@@ -21,7 +19,11 @@ use aya::{
     util::online_cpus,
 };
 
-use super::{KernelError, tracepoint};
+use super::{
+    KernelError, tracepoint,
+    uprobe::{ALLOCATORS, Programs, TLS},
+};
+pub use ways::{OffCpu, Requests};
 
 /// Programs whose arguments have the kernel's own types, each with its tracepoint.
 type Typed = &'static [(&'static str, &'static str)];
@@ -70,33 +72,7 @@ pub enum Source {
         frequency_hz: u64,
     },
     /// Messages of HTTP on the connections of targets.
-    Requests {
-        /// Of paths, only hashes leave the kernel.
-        hides_paths: bool,
-    },
-}
-
-/// How time off the CPU is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OffCpu {
-    /// Shorter waits have no stack: they are summed up by thread.
-    pub min_block_ns: u64,
-    /// Idle waits are sampled, too.
-    pub has_idle: bool,
-    /// Samples a second of the CPU time that goes into the same profile; 0 if none does.
-    pub cpu_frequency_hz: u64,
-    /// Who ends a wait is told, too.
-    pub has_wakers: bool,
-    /// What has no sample is in the profile as well, so that it adds up to all the time of each thread.
-    pub is_wall: bool,
-}
-
-impl OffCpu {
-    /// As the kernel side has it.
-    pub(super) const fn flags(self) -> u32 {
-        let idle = if self.has_idle { SAMPLE_IDLE } else { 0 };
-        idle | if self.has_wakers { SAMPLE_WAKERS } else { 0 }
-    }
+    Requests(Requests),
 }
 
 impl Source {
@@ -109,7 +85,7 @@ impl Source {
             Self::Alloc { .. } => matches!(event, Event::ALLOCATED | Event::POOLED | Event::FREED),
             Self::OffCpu(_) => matches!(event, Event::BLOCKED | Event::IDLE | Event::RUNNABLE),
             Self::Loop { .. } => event == Event::STALLED,
-            Self::Requests { .. } => false,
+            Self::Requests(_) => false,
         }
     }
 
@@ -125,7 +101,16 @@ impl Source {
         match self {
             Self::Cpu { frequency_hz } | Self::Loop { frequency_hz, .. } => frequency_hz,
             Self::OffCpu(off_cpu) => off_cpu.cpu_frequency_hz,
-            Self::Resident { .. } | Self::Alloc { .. } | Self::Requests { .. } => 0,
+            Self::Resident { .. } | Self::Alloc { .. } | Self::Requests(_) => 0,
+        }
+    }
+
+    /// The programs of probes that it needs.
+    pub(super) fn probes(self) -> Option<&'static Programs> {
+        match self {
+            Self::Alloc { .. } => Some(&ALLOCATORS),
+            Self::Requests(Requests { has_tls: true, .. }) => Some(&TLS),
+            _ => None,
         }
     }
 
@@ -156,11 +141,11 @@ impl Source {
         }
     }
 
-    /// Whether requests are followed, and if so, whether their paths stay in the kernel.
+    /// How requests are followed, if they are.
     #[must_use]
-    pub const fn hides_paths(self) -> Option<bool> {
+    pub const fn requests(self) -> Option<Requests> {
         match self {
-            Self::Requests { hides_paths } => Some(hides_paths),
+            Self::Requests(requests) => Some(requests),
             _ => None,
         }
     }
@@ -169,7 +154,7 @@ impl Source {
     #[must_use]
     pub const fn interval_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu { .. } | Self::OffCpu(_) | Self::Loop { .. } | Self::Requests { .. } => None,
+            Self::Cpu { .. } | Self::OffCpu(_) | Self::Loop { .. } | Self::Requests(_) => None,
             Self::Resident { interval_bytes } | Self::Alloc { interval_bytes, .. } => Some(interval_bytes),
         }
     }
@@ -259,7 +244,7 @@ pub(super) fn load(ebpf: &mut Ebpf, source: Source) -> Result<(), KernelError> {
         // [`super::uprobe`] loads what it attaches.
         Source::Alloc { .. } => Ok(()),
         Source::Loop { .. } => load_typed(ebpf, WAIT_PROGRAMS),
-        Source::Requests { .. } => load_typed(ebpf, REQUEST_PROGRAMS),
+        Source::Requests(_) => load_typed(ebpf, REQUEST_PROGRAMS),
         Source::OffCpu(_) => {
             load_typed(ebpf, SWITCH_PROGRAMS)?;
             loaded(ebpf, names::PROGRAM_SYS_EXIT, RawTracePoint::load).map(drop)
@@ -283,7 +268,7 @@ pub(super) fn sample(ebpf: &mut Ebpf, source: Source) -> Result<Sampling, Kernel
             let links = Links::Typed(WAIT_PROGRAMS, attach_typed(ebpf, WAIT_PROGRAMS)?);
             Ok(Sampling { source, clock: Clock::Wait, links })
         }
-        Source::Requests { .. } => {
+        Source::Requests(_) => {
             let links = Links::Typed(REQUEST_PROGRAMS, attach_typed(ebpf, REQUEST_PROGRAMS)?);
             Ok(Sampling { source, clock: Clock::SysExit, links })
         }

@@ -63,7 +63,7 @@ pub(super) fn enable_statistics() -> Option<Statistics> {
 
 /// The same if anybody will be told: requests have no such figure, and the clock would be a third of what they cost.
 pub(super) fn enable_statistics_of(sources: &[Source]) -> Option<Statistics> {
-    let is_told = |source: &Source| !matches!(source, Source::Requests { .. });
+    let is_told = |source: &Source| !matches!(source, Source::Requests(_));
     if sources.iter().any(is_told) { enable_statistics() } else { None }
 }
 

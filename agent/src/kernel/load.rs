@@ -1,7 +1,7 @@
 //! From the object in this binary to programs in the kernel.
 
 use abi::{
-    config::{Config, HIDE_PATHS, TELL_SERVED},
+    config::{Config, TELL_SERVED},
     limits, names,
 };
 use aya::{Ebpf, EbpfLoader, maps::MapError};
@@ -37,10 +37,13 @@ pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelErr
         (false, true) => (SWITCH_SLOTS, 1),
         (false, false) => (1, 1),
     };
-    let has_requests = sources.iter().any(|source| source.hides_paths().is_some());
+    let requests = sources.iter().find_map(|source| source.requests());
+    let (has_requests, has_tls) = (requests.is_some(), requests.is_some_and(|it| it.has_tls));
     let ring_factor = if has_requests { REQUESTS_RING_FACTOR } else { ring_factor };
     let n_connections = if has_requests { limits::MAX_CONNECTIONS } else { 1 };
     let n_served = if request_flags(sources) & TELL_SERVED != 0 { limits::MAX_THREADS } else { 1 };
+    let (n_rooms, n_tls_calls, n_tls_connections) =
+        if has_tls { (limits::N_ROOMS, limits::MAX_TLS_CALLS, limits::MAX_CONNECTIONS) } else { (1, 1, 1) };
     let n_threads = if has_switches { limits::MAX_THREADS } else { 1 };
     let has_live_heap = sources.iter().any(|source| source.has_live_heap());
     let (n_pending, n_live) = if has_live_heap { (limits::MAX_PENDING, limits::MAX_LIVE) } else { (1, 1) };
@@ -55,15 +58,17 @@ pub(super) fn load(config: Config, sources: &[Source]) -> Result<Ebpf, KernelErr
         .map_max_entries(names::MAP_THREADS, n_threads)
         .map_max_entries(names::MAP_CONNECTIONS, n_connections)
         .map_max_entries(names::MAP_SERVED, n_served)
+        .map_max_entries(names::MAP_IO, n_rooms)
+        .map_max_entries(names::MAP_TLS_CALLS, n_tls_calls)
+        .map_max_entries(names::MAP_TLS_CONNECTIONS, n_tls_connections)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }
 
 /// How requests are followed: beside samples, it is told which of them those belong to.
 pub(super) fn request_flags(sources: &[Source]) -> u64 {
-    let Some(hides_paths) = sources.iter().find_map(|source| source.hides_paths()) else { return 0 };
-    let hide = if hides_paths { HIDE_PATHS } else { 0 };
-    hide | if sources.len() > 1 { TELL_SERVED } else { 0 }
+    let Some(requests) = sources.iter().find_map(|source| source.requests()) else { return 0 };
+    requests.flags() | if sources.len() > 1 { TELL_SERVED } else { 0 }
 }
 
 /// Takes a map out of the loaded object, as the type it is used as.
@@ -90,7 +95,7 @@ fn ring_bytes(n_cpus: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, request_flags, ring_bytes};
+    use super::{super::Requests, Source, request_flags, ring_bytes};
     use abi::config::{HIDE_PATHS, TELL_SERVED};
 
     #[test]
@@ -101,7 +106,10 @@ mod tests {
 
     #[test]
     fn whose_samples_are_is_told_where_there_are_samples() {
-        let (cpu, requests) = (Source::Cpu { frequency_hz: 99 }, Source::Requests { hides_paths: true });
+        let (cpu, requests) = (
+            Source::Cpu { frequency_hz: 99 },
+            Source::Requests(Requests { hides_paths: true, has_tls: false }),
+        );
         let flags = [&[cpu][..], &[requests], &[requests, cpu]].map(request_flags);
         assert_eq!(flags, [0, HIDE_PATHS, HIDE_PATHS | TELL_SERVED]);
     }

@@ -11,6 +11,7 @@ mod error;
 mod live;
 mod load;
 pub mod probe;
+mod probes;
 mod shared;
 mod sideband;
 mod table_room;
@@ -22,10 +23,10 @@ mod uprobe;
 mod uprobe_load;
 mod uprobe_multi;
 
-use std::{fs::File, num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use abi::{
-    alloc::{Gate, MAX_PROBES},
+    alloc::Gate,
     config::{Config, Controls},
     counter::Counter,
     event_loop::Worker,
@@ -38,7 +39,7 @@ use aya::{
     maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 
-pub use attach::{Clock, OffCpu, Source, max_frequency_hz};
+pub use attach::{Clock, OffCpu, Requests, Source, max_frequency_hz};
 pub use cost::{Cost, keep_statistics};
 pub use error::KernelError;
 pub use live::LiveObject;
@@ -64,6 +65,7 @@ pub struct Kernel {
     sources: Vec<Source>,
     sampling: Vec<attach::Sampling>,
     uprobes: uprobe::Uprobes,
+    tls_probes: uprobe::Uprobes,
     live: live::LiveTables,
     threads: ByThread<Thread>,
     workers: ByThread<Worker>,
@@ -103,7 +105,11 @@ impl Kernel {
         let mut ebpf = load::load(config, &sources)?;
         attach::follow(&mut ebpf)?;
         sources.iter().try_for_each(|source| attach::load(&mut ebpf, *source))?;
-        let uprobes = uprobe::Uprobes::new(&ebpf);
+        let uprobes = |programs| {
+            let are_wanted = sources.iter().any(|source| source.probes() == Some(programs));
+            uprobe::Uprobes::new(programs, are_wanted.then_some(&ebpf))
+        };
+        let (uprobes, tls_probes) = (uprobes(&uprobe::ALLOCATORS), uprobes(&uprobe::TLS));
         Ok(Self {
             ring: load::take(&mut ebpf, names::MAP_RING)?,
             counters: load::take(&mut ebpf, names::MAP_COUNTERS)?,
@@ -120,6 +126,7 @@ impl Kernel {
             sources,
             sampling: Vec::new(),
             uprobes,
+            tls_probes,
             _statistics: statistics,
         })
     }
@@ -194,53 +201,8 @@ impl Kernel {
     /// If an event cannot be detached.
     pub fn detach_sampling(&mut self) -> Result<(), KernelError> {
         self.detach_probes()?;
+        self.tls_probes.detach_all(&mut self.ebpf)?;
         self.sampling.drain(..).try_for_each(|sampling| attach::detach(&mut self.ebpf, sampling))
-    }
-
-    /// Loads what probes run. Gives why they are put in one by one, and taken out, which takes its time, if they are.
-    ///
-    /// # Errors
-    /// If the kernel refuses the program.
-    pub fn load_probes(&mut self, children_are_followed: bool) -> Result<Option<String>, KernelError> {
-        let has_live_heap = self.sources.iter().any(|source| source.has_live_heap());
-        self.uprobes.load(&mut self.ebpf, children_are_followed, has_live_heap)
-    }
-
-    /// Says when probes count, by one of [`abi::alloc::N_GATES`]; at first they do not.
-    ///
-    /// # Errors
-    /// If the map cannot be written.
-    pub fn set_gate(&mut self, number: u32, gate: Gate) -> Result<(), KernelError> {
-        self.gates.set(number, gate, 0).map_err(|source| KernelError::Map { map: names::MAP_GATES, source })
-    }
-
-    /// Puts probes into a file of a process: all of them or none.
-    ///
-    /// # Errors
-    /// If the kernel refuses one: the process may have gone.
-    pub fn attach_probes(
-        &mut self,
-        pid: NonZeroU32,
-        file: &File,
-        points: &[Point],
-    ) -> Result<ProbeId, KernelError> {
-        self.uprobes.attach(&mut self.ebpf, pid, file, points)
-    }
-
-    /// Takes probes out that were put in together.
-    ///
-    /// # Errors
-    /// If one cannot be detached.
-    pub fn detach(&mut self, id: ProbeId) -> Result<(), KernelError> {
-        self.uprobes.detach(&mut self.ebpf, id)
-    }
-
-    /// Takes all probes out of all processes.
-    ///
-    /// # Errors
-    /// If one cannot be detached.
-    pub fn detach_probes(&mut self) -> Result<(), KernelError> {
-        self.uprobes.detach_all(&mut self.ebpf)
     }
 
     /// Waits until a process does something or `timeout` is over. Samples do not end the wait: they are read on
@@ -303,14 +265,6 @@ impl Kernel {
         Counter::ALL.iter().map(count).collect()
     }
 
-    /// How often probes were run into, by their numbers.
-    ///
-    /// # Errors
-    /// If the map cannot be read.
-    pub fn hits(&self) -> Result<Vec<u64>, KernelError> {
-        (0..MAX_PROBES).map(|number| sum(&self.hits, names::MAP_HITS, number)).collect()
-    }
-
     /// Run time of the sampling programs so far; `None` if this kernel keeps no statistics for us.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
@@ -329,7 +283,11 @@ impl Kernel {
                 let programs = [names::PROGRAM_WAIT, names::PROGRAM_WAITED];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()
             }
-            Source::Requests { .. } => cost::of_program(&self.ebpf, names::PROGRAM_REQUEST),
+            Source::Requests(requests) => {
+                let calls = cost::of_program(&self.ebpf, names::PROGRAM_REQUEST)?;
+                let tls = requests.has_tls.then(|| self.tls_probes.cost(&self.ebpf)).flatten();
+                Some([calls].into_iter().chain(tls).sum())
+            }
             Source::OffCpu(_) => {
                 let programs = [names::PROGRAM_SWITCH, names::PROGRAM_WOKEN, names::PROGRAM_SYS_EXIT];
                 programs.into_iter().map(|name| cost::of_program(&self.ebpf, name)).sum()

@@ -29,14 +29,38 @@ use super::{
 /// Attachments that are waited for at once.
 const MAX_CLOSING: usize = 64;
 
-const TO: &str = "an allocator";
+/// What probes run, and what they are put into.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Programs {
+    pub(super) entry: &'static str,
+    pub(super) returned: &'static str,
+    /// Both in one.
+    pub(super) session: Option<&'static str>,
+    to: &'static str,
+}
+
+/// Of allocators.
+pub(super) static ALLOCATORS: Programs = Programs {
+    entry: names::PROGRAM_ALLOC,
+    returned: names::PROGRAM_ALLOCATED,
+    session: Some(names::PROGRAM_HEAP),
+    to: "an allocator",
+};
+
+/// Of libraries for TLS.
+pub(super) static TLS: Programs = Programs {
+    entry: names::PROGRAM_TLS,
+    returned: names::PROGRAM_TLS_DONE,
+    session: None,
+    to: "a library for TLS",
+};
 
 /// A place to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// Where in the file.
     pub file_offset: u64,
-    /// What the program is told (`abi::alloc`).
+    /// What the program is told (`abi::alloc`, `abi::tls`).
     pub cookie: u64,
     /// Whether the return of the function is probed as well.
     pub has_return: bool,
@@ -55,9 +79,9 @@ impl Point {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProbeId(u64);
 
-/// Probes that are in place.
-#[derive(Default)]
+/// Probes of one kind that are in place.
 pub(super) struct Uprobes {
+    programs: &'static Programs,
     /// Until it is known how probes are put in.
     loader: Option<io::Result<Loader>>,
     multi: Option<Multi>,
@@ -85,9 +109,16 @@ enum Link {
 }
 
 impl Uprobes {
-    /// Makes ready; aya must still have all its maps.
-    pub(super) fn new(ebpf: &Ebpf) -> Self {
-        Self { loader: Some(Loader::new(ebpf)), ..Self::default() }
+    /// Makes ready, if there is to be any; aya must still have all its maps.
+    pub(super) fn new(programs: &'static Programs, ebpf: Option<&Ebpf>) -> Self {
+        Self {
+            programs,
+            loader: ebpf.map(Loader::new),
+            multi: None,
+            attached: HashMap::new(),
+            n_attached: 0,
+            closing: Vec::new(),
+        }
     }
 
     /// Loads what is attached. Gives why probes are put in one by one, if they are.
@@ -101,7 +132,7 @@ impl Uprobes {
         // A child has a copy of its parent's probes. Those put in one by one go as it runs into them; the others stay
         // as long as its parent's.
         let multi = if children_are_followed {
-            loader.and_then(Multi::new)
+            loader.and_then(|loader| Multi::new(loader, self.programs))
         } else {
             Err(io::Error::other("children are not followed, and would keep them"))
         };
@@ -112,9 +143,9 @@ impl Uprobes {
             }
             Err(reason) => {
                 if has_returns {
-                    loaded(ebpf, names::PROGRAM_ALLOCATED, UProbe::load)?;
+                    loaded(ebpf, self.programs.returned, UProbe::load)?;
                 }
-                loaded(ebpf, names::PROGRAM_ALLOC, UProbe::load)?;
+                loaded(ebpf, self.programs.entry, UProbe::load)?;
                 Ok(Some(reason.to_string()))
             }
         }
@@ -139,7 +170,7 @@ impl Uprobes {
                 let link = place.attach(multi, is_alone).map_err(|source| KernelError::Probe { source })?;
                 Link::Multi(link)
             }
-            None => Link::Perf(place.attach_one_by_one(ebpf)?),
+            None => Link::Perf(place.attach_one_by_one(ebpf, self.programs)?),
         };
         self.end_sessions(inode);
         let id = ProbeId(self.n_attached);
@@ -174,7 +205,7 @@ impl Uprobes {
                 close(attachment, &mut self.closing);
                 Ok(())
             }
-            Some(Link::Perf(links)) => detach_one_by_one(ebpf, links),
+            Some(Link::Perf(links)) => detach_one_by_one(ebpf, self.programs, links),
         }
     }
 
@@ -194,9 +225,9 @@ impl Uprobes {
         match &self.multi {
             Some(multi) => multi.programs().map(cost::of_descriptor).sum(),
             None => {
-                let entry = cost::of_program(ebpf, names::PROGRAM_ALLOC)?;
+                let entry = cost::of_program(ebpf, self.programs.entry)?;
                 // Where it is loaded.
-                Some([entry].into_iter().chain(cost::of_program(ebpf, names::PROGRAM_ALLOCATED)).sum())
+                Some([entry].into_iter().chain(cost::of_program(ebpf, self.programs.returned)).sum())
             }
         }
     }
@@ -207,14 +238,18 @@ impl Place {
         multi.attach(self.pid, &self.file, &self.points, is_alone)
     }
 
-    fn attach_one_by_one(&self, ebpf: &mut Ebpf) -> Result<Vec<(&'static str, UProbeLinkId)>, KernelError> {
+    fn attach_one_by_one(
+        &self,
+        ebpf: &mut Ebpf,
+        programs: &'static Programs,
+    ) -> Result<Vec<(&'static str, UProbeLinkId)>, KernelError> {
         // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let mut links = Vec::with_capacity(self.points.len());
         for point in self.points.iter().map(|point| point.always_returning()) {
             // The return first: the entry counts on it.
-            let returned = point.has_return.then_some(names::PROGRAM_ALLOCATED);
-            for name in returned.into_iter().chain([names::PROGRAM_ALLOC]) {
+            let returned = point.has_return.then_some(programs.returned);
+            for name in returned.into_iter().chain([programs.entry]) {
                 let program: &mut UProbe = program(ebpf, name)?;
                 // The one for returns is loaded when a return is first wanted.
                 if program.fd().is_err() {
@@ -227,8 +262,8 @@ impl Place {
                 match program.attach(point, &path, UProbeScope::OneProcess(self.pid)) {
                     Ok(link) => links.push((name, link)),
                     Err(source) => {
-                        detach_one_by_one(ebpf, links)?;
-                        return Err(attach_error(name, TO)(source));
+                        detach_one_by_one(ebpf, programs, links)?;
+                        return Err(attach_error(name, programs.to)(source));
                     }
                 }
             }
@@ -237,10 +272,14 @@ impl Place {
     }
 }
 
-fn detach_one_by_one(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) -> Result<(), KernelError> {
+fn detach_one_by_one(
+    ebpf: &mut Ebpf,
+    programs: &Programs,
+    links: Vec<(&'static str, UProbeLinkId)>,
+) -> Result<(), KernelError> {
     for (name, link) in links {
         let program: &mut UProbe = program(ebpf, name)?;
-        program.detach(link).map_err(attach_error(name, TO))?;
+        program.detach(link).map_err(attach_error(name, programs.to))?;
     }
     Ok(())
 }

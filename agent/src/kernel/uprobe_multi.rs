@@ -14,13 +14,12 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
 };
 
-use abi::names;
 use aya_obj::generated::{
     BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, bpf_attr, bpf_cmd,
 };
 
 use super::{
-    uprobe::Point,
+    uprobe::{Point, Programs},
     uprobe_load::{Loader, bpf},
 };
 
@@ -38,6 +37,7 @@ struct Kind {
 /// Programs that are attached to many places at once.
 pub(super) struct Multi {
     loader: Loader,
+    programs: &'static Programs,
     entry: Kind,
     /// Both are loaded when a return is first wanted; the session may not be there.
     returns: Option<(Kind, Option<Kind>)>,
@@ -45,8 +45,8 @@ pub(super) struct Multi {
 
 impl Multi {
     /// Loads the program for entries and tries what this kernel takes.
-    pub(super) fn new(loader: Loader) -> io::Result<Self> {
-        let entry = Kind { program: loader.load(names::PROGRAM_ALLOC, MULTI)?, attach_type: MULTI, flags: 0 };
+    pub(super) fn new(loader: Loader, programs: &'static Programs) -> io::Result<Self> {
+        let entry = Kind { program: loader.load(programs.entry, MULTI)?, attach_type: MULTI, flags: 0 };
         if !entry.is_known() {
             return Err(io::Error::other("this kernel has no attachment to many places (it came with 6.6)"));
         }
@@ -55,7 +55,7 @@ impl Multi {
                 "this kernel takes a process for its first thread (mended in 6.10)",
             ));
         }
-        Ok(Self { loader, entry, returns: None })
+        Ok(Self { loader, programs, entry, returns: None })
     }
 
     /// Attaches to both ends of functions in a process, as a session if it is to be one and can be.
@@ -72,7 +72,7 @@ impl Multi {
             return Ok(Attachment { is_session: false, _links: vec![entries] });
         }
         if self.returns.is_none() {
-            self.returns = Some(load_returns(&self.loader)?);
+            self.returns = Some(load_returns(&self.loader, self.programs)?);
         }
         match &self.returns {
             Some((_, Some(session))) if is_alone => {
@@ -105,11 +105,11 @@ pub(super) struct Attachment {
     _links: Vec<OwnedFd>,
 }
 
-fn load_returns(loader: &Loader) -> io::Result<(Kind, Option<Kind>)> {
-    let program = loader.load(names::PROGRAM_ALLOCATED, MULTI)?;
+fn load_returns(loader: &Loader, programs: &Programs) -> io::Result<(Kind, Option<Kind>)> {
+    let program = loader.load(programs.returned, MULTI)?;
     let returned = Kind { program, attach_type: MULTI, flags: BPF_F_UPROBE_MULTI_RETURN };
-    let session = loader.load(names::PROGRAM_HEAP, SESSION);
-    let session = session.ok().map(|program| Kind { program, attach_type: SESSION, flags: 0 });
+    let session = programs.session.and_then(|name| loader.load(name, SESSION).ok());
+    let session = session.map(|program| Kind { program, attach_type: SESSION, flags: 0 });
     Ok((returned, session.filter(Kind::is_known)))
 }
 

@@ -25,6 +25,8 @@ pub struct Losses {
     pub messages_lost: u64,
     /// Heads that could not be read: the rest of their connection is not seen.
     pub heads_unread: u64,
+    /// Calls of libraries for TLS that could not be looked at: the rest of their connection is not seen.
+    pub tls_calls_missed: u64,
     /// Connections that the kernel side could not follow.
     pub connections_unfollowed: u64,
 }

@@ -17,13 +17,18 @@ mod server;
 mod slow_text;
 mod slowest;
 mod times;
+mod tls;
 mod upstream;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use abi::request::{
-    FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_CLOSED, MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD,
-    MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH, MESSAGE_RESPONSE, MESSAGE_UPSTREAM,
+    FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_APART, MESSAGE_CLOSED, MESSAGE_END,
+    MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH, MESSAGE_RESPONSE,
+    MESSAGE_TLS, MESSAGE_UPSTREAM,
 };
 
 pub use avoidable::Avoidable;
@@ -35,6 +40,7 @@ pub use route::route;
 pub use served::ProcessRow;
 pub use slowest::{Seen, SeenStack, SlowRequest};
 pub use times::TimesReport;
+pub use tls::{TlsLibrary, TlsReport, UnreadTls};
 
 use crate::{aggregate::Key, decode::MessageEvent};
 use join::Closed;
@@ -43,6 +49,7 @@ use repeats::Repeats;
 use served::Served;
 use server::ServerConnection;
 use slowest::Slowest;
+use tls::Tls;
 use upstream::UpstreamConnection;
 
 /// Connections that are remembered, on each side. The kernel side follows fewer.
@@ -58,6 +65,7 @@ pub struct Requests {
     served: Served,
     closed: Closed,
     slowest: Slowest,
+    tls: Tls,
     connections: Connections,
     /// Of connections that are over.
     avoidable: Avoidable,
@@ -110,6 +118,12 @@ impl Requests {
     /// Takes in what became of a message. They come in the order of time, but for what happened in one moment.
     pub fn apply(&mut self, event: &MessageEvent) {
         let flags = event.message.flags;
+        if flags & MESSAGE_TLS != 0 {
+            self.tls.is_read(&event.message);
+        }
+        if flags & MESSAGE_CLOSED != 0 {
+            self.tls.closed(event.message.connection);
+        }
         if flags & MESSAGE_FOREIGN != 0 {
             return self.foreign(event);
         }
@@ -119,7 +133,7 @@ impl Requests {
     fn server(&mut self, event: &MessageEvent) {
         let it = &event.message;
         if it.flags & MESSAGE_CLOSED != 0 {
-            self.connections.n_closed += 1;
+            self.connections.n_closed += u64::from(it.flags & MESSAGE_APART == 0);
             if let Some(connection) = self.servers.remove(&it.connection) {
                 self.closed.insert(it.connection, connection.serves(&self.open));
                 self.leave_server(&connection);
@@ -135,7 +149,7 @@ impl Requests {
             if is_opened {
                 self.connections.n_accepted += 1;
             } else {
-                self.connections.n_found += 1;
+                self.connections.n_found += u64::from(it.flags & MESSAGE_APART == 0);
             }
             ServerConnection::new(is_opened)
         });
@@ -204,7 +218,8 @@ impl Requests {
     fn foreign(&mut self, event: &MessageEvent) {
         let it = &event.message;
         match it.status {
-            FOREIGN_TLS => self.connections.n_tls += 1,
+            // Its requests may be read before they are encrypted.
+            FOREIGN_TLS if it.flags & MESSAGE_TLS == 0 => return self.tls.begins(it),
             FOREIGN_HTTP2 => self.connections.n_http2 += 1,
             FOREIGN_UPGRADED => self.connections.n_upgraded += 1,
             _ => self.connections.n_other += 1,
@@ -234,6 +249,12 @@ impl Requests {
         self.open.len()
     }
 
+    /// Connections that speak TLS and were not read, by process.
+    #[must_use]
+    pub fn unread_tls(&self) -> BTreeMap<u32, u64> {
+        self.tls.unread()
+    }
+
     /// Requests served so far.
     #[must_use]
     pub fn n_served(&self) -> u64 {
@@ -244,6 +265,7 @@ impl Requests {
     #[must_use]
     pub fn report(&self, duration_ns: u64) -> Report {
         let mut connections = self.connections;
+        self.tls.add_to(&mut connections);
         self.servers.values().for_each(|connection| connections.leave(connection));
         let (open, repeats, content) = (&self.open, &self.repeats, &self.served.content);
         let avoidable = Avoidable::new(open, repeats, content, &self.avoidable, self.servers.values());

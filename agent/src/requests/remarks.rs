@@ -8,7 +8,6 @@ impl Report {
     pub fn remarks(&self) -> Vec<String> {
         let Self { connections, losses, .. } = self;
         let unseen = [
-            (connections.n_tls, "speak TLS: their requests are not seen"),
             (connections.n_http2, "speak HTTP/2: their requests are not seen"),
             (connections.n_upgraded, "have become tunnels or web sockets"),
             (connections.n_other, "speak no HTTP"),
@@ -31,6 +30,10 @@ impl Losses {
             (
                 self.paths_full,
                 "answers of others are of paths without room: whether they repeat is not known",
+            ),
+            (
+                self.tls_calls_missed,
+                "calls of libraries for TLS were missed: the rest of their connection is not seen",
             ),
             (self.messages_lost, "messages were lost: the ring was full"),
             (self.heads_unread, "heads could not be read: the rest of their connection is not seen"),

@@ -15,6 +15,7 @@ use super::{
     slow_text,
     slowest::SlowRequest,
     times::TimesReport,
+    tls::{self, TlsReport},
 };
 
 /// Rows of the text; JSON has all.
@@ -35,6 +36,8 @@ pub struct Report {
     pub upstream: UpstreamReport,
     /// Connections.
     pub connections: Connections,
+    /// Probes on libraries for TLS, and connections that they do not see.
+    pub tls: TlsReport,
     /// How answers were written, and whether they were compressed.
     pub writes: Writes,
     /// What of all that a setting could spare.
@@ -125,7 +128,10 @@ pub struct Connections {
     /// That speak TLS.
     #[serde(rename = "tls")]
     pub n_tls: u64,
-    /// That speak HTTP/2 in clear.
+    /// Of them, those of which was read what they say.
+    #[serde(rename = "tls_read")]
+    pub n_tls_read: u64,
+    /// That speak HTTP/2, in clear or within TLS that is read.
     #[serde(rename = "http2")]
     pub n_http2: u64,
     /// That have become a tunnel or a web socket.
@@ -213,6 +219,7 @@ impl Report {
             all,
             rows,
             connections,
+            tls: TlsReport::default(),
             writes: Writes {
                 calls: content.n_writes,
                 small: content.n_small_writes,
@@ -249,6 +256,7 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
         report.avoidable.write_text(&mut out)?;
     }
     write_connections(&report.connections, &mut out)?;
+    tls::write_text(&report.connections, &report.tls, &mut out)?;
     report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
     report.slowest.iter().try_for_each(|slowest| slow_text::write(slowest, &mut out))?;
     report.remarks().iter().try_for_each(|remark| writeln!(out, "{remark}"))

@@ -13,6 +13,7 @@ mod stream;
 mod table_builder;
 mod table_use;
 mod targets;
+mod tls;
 mod trap;
 mod window;
 mod world;

@@ -26,7 +26,7 @@ use abi::{
 
 use super::{
     End, Losses, ProbingReport, Recording, RunError, Targets, beginnings::Beginnings, late::Late,
-    probing::Probing, table_use::TableUse, world::World,
+    probing::Probing, table_use::TableUse, tls::TlsProbing, world::World,
 };
 use living::Living;
 use requests::Serving;
@@ -54,6 +54,8 @@ const TABLE_POLL: Duration = Duration::from_millis(2);
 /// One recording under way.
 pub(super) struct Session {
     probing: Option<Probing>,
+    /// Probes on libraries for TLS, if requests within it are followed.
+    tls: Option<TlsProbing>,
     kernel: Kernel,
     world: World,
     aggregate: Aggregate,
@@ -118,12 +120,13 @@ impl Session {
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
         let stalls = sources.iter().any(|source| source.stall_ns().is_some()).then(Stalls::default);
-        let requests = sources.iter().any(|source| source.hides_paths().is_some());
+        let requests = sources.iter().any(|source| source.requests().is_some());
         // Beside samples, they are joined with them.
         let new = if sources.len() > 1 { Requests::joined } else { Requests::default };
         let requests = requests.then(new);
         let mut session = Self {
             probing: None,
+            tls: None,
             kernel: Kernel::load(sources, config, table_bytes, sideband)?,
             world,
             aggregate: Aggregate::default(),
@@ -193,6 +196,8 @@ impl Session {
         group: Option<PathBuf>,
         follow_children: bool,
     ) -> Result<Vec<Clock>, KernelError> {
+        // Looking for libraries takes its time; whoever sees the tracepoint attached is to see requests soon.
+        self.start_tls(group.as_ref(), follow_children)?;
         let clocks = self.kernel.attach_sampling()?;
         if let Some(live_heap) = self.kernel.sources().iter().find_map(|source| source.probes_for_live_heap())
         {
@@ -241,6 +246,7 @@ impl Session {
         self.keep_bounds();
         // Most of the time nothing writes or reads them.
         self.kernel.close_tables();
+        self.arm_tls().unwrap_or_else(|error| self.note_table_error(error));
         if let Some(probing) = &mut self.probing {
             let armed = probing.arm(&mut self.kernel, &self.world);
             let looked = probing.look(&mut self.kernel);

@@ -151,7 +151,7 @@ impl Stream {
             Source::Loop { stall_ns, .. } => {
                 format!("waits for events, iterations of {stall_ns} ns and longer")
             }
-            Source::Requests { .. } => "tracepoint sys_exit, calls on connections".to_owned(),
+            Source::Requests(_) => "tracepoint sys_exit, calls on connections".to_owned(),
             Source::OffCpu(OffCpu { min_block_ns, .. }) => {
                 format!("tracepoint sched:sched_switch, waits of {min_block_ns} ns and longer")
             }

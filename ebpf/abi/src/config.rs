@@ -20,6 +20,8 @@ pub const SAMPLE_WAKERS: u32 = 1 << 1;
 pub const HIDE_PATHS: u64 = 1 << 0;
 /// Another: in front of each sample crosses which connection its thread serves.
 pub const TELL_SERVED: u64 = 1 << 1;
+/// Another: functions of libraries for TLS are probed.
+pub const FOLLOW_TLS: u64 = 1 << 2;
 
 /// The read-only global `CONFIG`.
 #[repr(C)]
@@ -43,7 +45,7 @@ pub struct Config {
     pub off_cpu: u32,
     /// An iteration of an event loop that takes as long is told of; 0 where event loops are not looked at.
     pub stall_ns: u64,
-    /// [`HIDE_PATHS`], [`TELL_SERVED`].
+    /// [`HIDE_PATHS`], [`TELL_SERVED`], [`FOLLOW_TLS`].
     pub requests: u64,
 }
 

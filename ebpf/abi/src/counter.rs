@@ -49,6 +49,7 @@ counters! {
     MessagesLost "messages_lost" "of them, those lost because the ring was full or busy: their requests are missing or not whole"
     HeadsUnread "heads_unread" "heads of messages that could not be read, or had no end within 32 KiB: the rest of their connection is not seen"
     ConnectionsFull "connections_full" "connections not followed because the table of connections was busy"
+    TlsCallsMissed "tls_calls_missed" "calls of libraries for TLS not looked at for want of room: the rest of their connection is not seen"
     CapturesSkipped "captures_skipped" "samples in code not known yet whose stack did not cross, as the ring was too full"
 }
 

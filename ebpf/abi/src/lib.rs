@@ -19,4 +19,5 @@ pub mod request;
 pub mod resident;
 pub mod sample;
 pub mod target;
+pub mod tls;
 pub mod unwind;

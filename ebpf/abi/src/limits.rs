@@ -73,6 +73,13 @@ pub const MAX_WORKERS: u32 = 8192;
 /// idle for longest makes room for another.
 pub const MAX_CONNECTIONS: u32 = 32_768;
 
+/// Threads that are within a function of a library for TLS at once (90 bytes each, allocated at the start where those are probed).
+pub const MAX_TLS_CALLS: u32 = 16_384;
+
+/// Rooms of a CPU to look at what a call has moved (9 KiB each): one for the ends of system calls, which are not interrupted, and
+/// two for functions of libraries for TLS, of which one may be preempted by another.
+pub const N_ROOMS: u32 = 3;
+
 /// Bytes of a call that are looked at for a head at once. A head that is longer is read in several pieces.
 pub const WINDOW_BYTES: usize = 4096;
 

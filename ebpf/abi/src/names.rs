@@ -30,6 +30,11 @@ pub const PROGRAM_WAITED: &str = "brazier_waited";
 /// `tp_btf sys_exit`: a call on a connection is over.
 pub const PROGRAM_REQUEST: &str = "brazier_request";
 
+/// `uprobe`: a function of a library for TLS.
+pub const PROGRAM_TLS: &str = "brazier_tls";
+/// `uretprobe`: it returns.
+pub const PROGRAM_TLS_DONE: &str = "brazier_tls_done";
+
 /// Ring buffer of records ([`crate::sample`]).
 pub const MAP_RING: &str = "RING";
 /// tgid -> [`crate::target::Target`].
@@ -58,6 +63,12 @@ pub const MAP_WORKERS: &str = "WORKERS";
 pub const MAP_CONNECTIONS: &str = "CONNECTIONS";
 /// Thread ID -> the connection that it serves ([`crate::request::Connection::id`]), or 0.
 pub const MAP_SERVED: &str = "SERVED";
+/// Rooms to look at what a call has moved, per CPU.
+pub const MAP_IO: &str = "IO";
+/// Process and thread -> [`crate::tls::TlsCall`].
+pub const MAP_TLS_CALLS: &str = "TLS_CALLS";
+/// Process and connection of a library for TLS -> descriptor.
+pub const MAP_TLS_CONNECTIONS: &str = "TLS_CONNECTIONS";
 /// [`crate::counter::Counter`] -> count, per CPU.
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Number -> [`crate::alloc::Gate`].

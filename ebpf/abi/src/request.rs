@@ -30,6 +30,10 @@ pub const MESSAGE_FOREIGN: u32 = 1 << 8;
 pub const MESSAGE_NO_DELAY: u32 = 1 << 9;
 /// The other end or the target closed in the middle of the message.
 pub const MESSAGE_CUT: u32 = 1 << 10;
+/// It went through TLS, and was read before or behind it.
+pub const MESSAGE_TLS: u32 = 1 << 11;
+/// With that: which descriptor it goes over is not known. The connection is the library's.
+pub const MESSAGE_APART: u32 = 1 << 12;
 
 /// In place of a status: TLS.
 pub const FOREIGN_TLS: u16 = 1;
@@ -152,7 +156,7 @@ pub struct Connection {
     pub n_pending: u32,
     /// `ROLE_*`.
     pub role: u32,
-    /// [`MESSAGE_NO_DELAY`], or 0.
+    /// [`MESSAGE_NO_DELAY`], [`MESSAGE_TLS`], [`MESSAGE_APART`].
     pub flags: u32,
     /// Explicit padding.
     pub reserved: u32,

@@ -7,7 +7,8 @@ use abi::{
     event_loop::Worker,
     limits::{
         MAX_CONNECTIONS, MAX_LARGE_PROCESSES, MAX_LIVE, MAX_PENDING, MAX_PROCESSES, MAX_SEEN_STACKS,
-        MAX_TABLE_PIECES, MAX_TARGETS, MAX_THREADS, MAX_UNWIND_FILES, MAX_WORKERS, MIN_RING_BYTES,
+        MAX_TABLE_PIECES, MAX_TARGETS, MAX_THREADS, MAX_TLS_CALLS, MAX_UNWIND_FILES, MAX_WORKERS,
+        MIN_RING_BYTES, N_ROOMS,
     },
     mapping::{LargeTable, SmallTable},
     off_cpu::Thread,
@@ -15,6 +16,7 @@ use abi::{
     resident::Resident,
     sample::{Capture, KernelStack, UserStack},
     target::Target,
+    tls::TlsCall,
     unwind::{FileTable, TablePiece},
 };
 use aya_ebpf::{
@@ -103,7 +105,12 @@ pub(super) static NEW_CONNECTION: Array<Connection> = Array::with_max_entries(1,
 #[map]
 pub(super) static SERVED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(MAX_THREADS, 0);
 #[map]
-pub(super) static IO: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static IO: PerCpuArray<Room> = PerCpuArray::with_max_entries(N_ROOMS, 0);
+/// Preallocated: it is written in whatever a probe interrupts.
+#[map]
+pub(super) static TLS_CALLS: HashMap<u64, TlsCall> = HashMap::with_max_entries(MAX_TLS_CALLS, 0);
+#[map]
+pub(super) static TLS_CONNECTIONS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(MAX_CONNECTIONS, 0);
 #[map]
 pub(super) static COUNTDOWNS: PerCpuArray<Countdowns> = PerCpuArray::with_max_entries(1, 0);
 /// When probes count: none of the time, until the agent says so.

@@ -1,17 +1,19 @@
 //! Requests: `sys_exit` of the calls that read, write, open and close connections.
 //!
 //! At the end of a call its arguments are still in the registers, and what it moved is in the target's memory: nothing has to
-//! be done at its beginning.
+//! be done at its beginning. What is encrypted is read elsewhere, where a library for TLS has it in clear.
 
 mod connection;
 mod memory;
 mod moved;
+mod tls;
 
 use abi::request::{INCOMING, OUTGOING, ROLE_CLIENT, ROLE_SERVER};
 use aya_ebpf::{bindings::pt_regs, programs::BtfTracePointContext};
 use ebpf::off_cpu::waits_for_events;
 
 pub(super) use memory::Room;
+pub(crate) use tls::{entered as entered_tls, left as left_tls};
 
 use super::{serving, target};
 use connection::{close, ended, no_delay, open};
@@ -92,6 +94,7 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
             if result == 0 && (third != 0 || call == RECVMSG) {
                 ended(&current, fd, INCOMING as u64);
             } else if result > 0 && !is_peek {
+                tls::note(&current, fd, INCOMING as u64);
                 moved(&current, fd, INCOMING as u64, memory_of(call, second, third, result as u64));
             }
         }
@@ -104,6 +107,7 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
         }
         _ => {
             if result > 0 {
+                tls::note(&current, fd, OUTGOING as u64);
                 moved(&current, fd, OUTGOING as u64, memory_of(call, second, third, result as u64));
             }
         }

@@ -18,7 +18,7 @@ use crate::{
     args::{AnalyzeArgs, AnalyzedEvent, RecordArgs},
     assemble,
     commands::record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, Recorded},
-    kernel::{OffCpu, Source},
+    kernel::{OffCpu, Requests, Source},
     memory::{self, Stop, TreeError, Watch},
     procfs, requests,
     send::file::Destination,
@@ -108,7 +108,7 @@ fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
             }),
         ),
         (has(AnalyzedEvent::Memory), Source::Resident { interval_bytes: DEFAULT_FAULTS_INTERVAL_BYTES }),
-        (has(AnalyzedEvent::Requests), Source::Requests { hides_paths: false }),
+        (has(AnalyzedEvent::Requests), Source::Requests(Requests::default())),
         // Last: what is said of the recording as a whole is said of it.
         (has_loop, Source::Loop { stall_ns: nanos(args.stall), frequency_hz }),
     ];
@@ -128,7 +128,7 @@ fn event_of(source: Source) -> AnalyzedEvent {
         Source::OffCpu(_) => AnalyzedEvent::OffCpu,
         Source::Loop { .. } => AnalyzedEvent::Loop,
         Source::Resident { .. } | Source::Alloc { .. } => AnalyzedEvent::Memory,
-        Source::Requests { .. } => AnalyzedEvent::Requests,
+        Source::Requests(_) => AnalyzedEvent::Requests,
         Source::Cpu { .. } => AnalyzedEvent::Cpu,
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     use super::{event_of, path_of, sources};
     use crate::{
         args::{AnalyzedEvent, Cli, Subcommands},
-        kernel::Source,
+        kernel::{self, Source},
     };
     use clap::Parser as _;
     use std::path::Path;
@@ -218,7 +218,7 @@ mod tests {
         let all: Vec<AnalyzedEvent> = of(&[]).into_iter().map(event_of).collect();
         use AnalyzedEvent::{Cpu, Loop, Memory, OffCpu, Requests};
         assert_eq!(all, [Cpu, OffCpu, Memory, Requests, Loop]);
-        assert_eq!(of(&["-e", "requests"]), [Source::Requests { hides_paths: false }]);
+        assert_eq!(of(&["-e", "requests"]), [Source::Requests(kernel::Requests::default())]);
         assert_eq!(of(&["-e", "cpu"]), [Source::Cpu { frequency_hz: 499 }]);
         let of_loop: Vec<AnalyzedEvent> = of(&["-e", "loop"]).into_iter().map(event_of).collect();
         assert_eq!(of_loop, [Cpu, OffCpu, Loop], "it is made of them");

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     args::{CutBy, Event, RecordArgs},
-    kernel::{OffCpu, Source},
+    kernel::{OffCpu, Requests, Source},
 };
 
 /// How far samples of resident memory are apart when nothing says otherwise.
@@ -24,7 +24,7 @@ pub(super) fn sources(
     if args.requests.no_paths && !is_by_route && !has_requests {
         bail!("--no-paths goes with --by route or --event requests: no path is looked at otherwise");
     }
-    let requests = Source::Requests { hides_paths: args.requests.no_paths };
+    let requests = Source::Requests(Requests { hides_paths: args.requests.no_paths, has_tls: false });
     match (has_requests, is_by_route) {
         (true, true) => bail!("--event requests is by route as it is: leave --by route out"),
         (true, false) if args.events.len() > 1 => bail!("--event requests goes with no other event"),
@@ -99,7 +99,7 @@ mod tests {
     use super::sources;
     use crate::{
         args::{Cli, Subcommands},
-        kernel::{OffCpu, Source},
+        kernel::{OffCpu, Requests, Source},
     };
 
     fn of(options: &[&str]) -> anyhow::Result<(Vec<Source>, Source)> {
@@ -134,8 +134,9 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_cut_by_route_has_requests_beside_it() -> anyhow::Result<()> {
-        let (cpu, requests) =
-            (Source::Cpu { frequency_hz: 99 }, |hides_paths| Source::Requests { hides_paths });
+        let (cpu, requests) = (Source::Cpu { frequency_hz: 99 }, |hides_paths| {
+            Source::Requests(Requests { hides_paths, has_tls: false })
+        });
         assert_eq!(of(&["--by", "route"])?, (vec![requests(false), cpu], cpu));
         assert_eq!(of(&["-e", "requests", "--no-paths"])?, (vec![requests(true)], requests(true)));
         let (sources, source) = of(&["--by", "route", "--wall"])?;

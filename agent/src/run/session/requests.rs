@@ -1,15 +1,16 @@
 //! Requests: what the kernel side tells of messages, in the order of time, and which samples belong to which request.
 
-use std::{collections::HashMap, iter::Peekable, time::Duration};
+use std::{collections::HashMap, iter::Peekable, path::PathBuf, time::Duration};
 
 use abi::{
     counter::Counter,
     sample::{Sample, Served},
 };
 
-use super::Session;
+use super::{Session, TlsProbing};
 use crate::{
     decode::MessageEvent,
+    kernel::KernelError,
     requests::{Report, Whose},
 };
 
@@ -55,6 +56,24 @@ impl Session {
         if connection == 0 { None } else { requests.serving(connection) }
     }
 
+    /// Puts probes into libraries for TLS, if requests within it are followed.
+    pub(super) fn start_tls(
+        &mut self,
+        group: Option<&PathBuf>,
+        follow_children: bool,
+    ) -> Result<(), KernelError> {
+        let is_wanted = |requests: crate::kernel::Requests| requests.has_tls;
+        if self.kernel.sources().iter().any(|source| source.requests().is_some_and(is_wanted)) {
+            self.tls = Some(TlsProbing::start(&mut self.kernel, group.cloned(), follow_children));
+        }
+        self.arm_tls()
+    }
+
+    /// The same of whoever has come since.
+    pub(super) fn arm_tls(&mut self) -> Result<(), KernelError> {
+        self.tls.as_mut().map_or(Ok(()), |tls| tls.arm(&mut self.kernel, &self.world))
+    }
+
     /// Takes in messages.
     pub(super) fn settle_requests(&mut self, messages: impl Iterator<Item = MessageEvent>) {
         if let Some(requests) = &mut self.requests {
@@ -73,8 +92,14 @@ impl Session {
         let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
         let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let network = self.network();
-        let mut report = self.requests.as_ref()?.report(duration_ns);
+        let requests = self.requests.as_ref()?;
+        let mut report = requests.report(duration_ns);
         report.network = network;
+        if let Some(tls) = &self.tls {
+            let name = |pid| self.world.processes.present_image(pid).map(|image| image.name.clone());
+            report.tls = tls.report(&requests.unread_tls(), |pid| name(pid).unwrap_or_default());
+        }
+        report.losses.tls_calls_missed = counted(Counter::TlsCallsMissed);
         report.losses.messages_lost = counted(Counter::MessagesLost);
         report.losses.heads_unread = counted(Counter::HeadsUnread);
         report.losses.connections_unfollowed = counted(Counter::ConnectionsFull);

@@ -19,7 +19,7 @@ use super::{
         submit,
         target::Current,
     },
-    memory::{WORD_BYTES, prepare, read_pair, room},
+    memory::{OF_CALLS, WORD_BYTES, prepare, read_pair, room},
 };
 
 /// Sends what becomes of messages.
@@ -53,16 +53,15 @@ pub(super) fn connection(key: &u64) -> Option<&'static mut Connection> {
     Some(unsafe { &mut *CONNECTIONS.get_ptr_mut(key)? })
 }
 
-/// A descriptor stands for a new connection.
+/// A key stands for a new connection.
 #[inline(always)]
-pub(super) fn add(current: &Current, fd: u64, role: u32) -> Option<&'static mut Connection> {
-    let key = key(current, fd);
+pub(super) fn add(key: &u64, role: u32) -> Option<&'static mut Connection> {
     // A connection is too large for the stack of a program: it begins as a copy.
-    if CONNECTIONS.insert(&key, NEW_CONNECTION.get(0)?, 0).is_err() {
+    if CONNECTIONS.insert(key, NEW_CONNECTION.get(0)?, 0).is_err() {
         count(Counter::ConnectionsFull);
         return None;
     }
-    let it = connection(&key)?;
+    let it = connection(key)?;
     // SAFETY: helpers without arguments.
     let (now_ns, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
     it.id = now_ns << 8 | u64::from(cpu & 0xff);
@@ -72,52 +71,58 @@ pub(super) fn add(current: &Current, fd: u64, role: u32) -> Option<&'static mut 
 
 #[inline(always)]
 pub(super) fn open(current: &Current, fd: u64, role: u32) {
-    let flags = match connection(&key(current, fd)) {
+    let key = key(current, fd);
+    let flags = match connection(&key) {
         // Options are set before it is opened.
-        Some(it) if role == ROLE_CLIENT && it.role == ROLE_UNKNOWN => it.flags,
+        Some(it) if role == ROLE_CLIENT && it.role == ROLE_UNKNOWN => it.flags & MESSAGE_NO_DELAY,
         _ => 0,
     };
-    let Some(it) = add(current, fd, role) else { return };
+    let Some(it) = add(&key, role) else { return };
     it.flags = flags;
     tell(current, it, MESSAGE_OPENED);
 }
 
 /// Not inlined: one piece of code for all who want it.
 #[inline(never)]
-fn tell_of(tgid: u32, tid: u32, it: &mut Connection, flags: u32) {
-    let Some(room) = room() else { return };
+fn tell_of(tgid: u32, tid: u32, it: &mut Connection, flags: u32, number: u32) {
+    let Some(room) = room(number) else { return };
     prepare(room, tgid, tid, 0, 0);
     room.io.tell(it, flags, &mut Ring);
 }
 
 #[inline(always)]
 fn tell(current: &Current, it: &mut Connection, flags: u32) {
-    tell_of(current.tgid, current.tid, it, flags);
+    tell_of(current.tgid, current.tid, it, flags, OF_CALLS);
 }
 
 #[inline(always)]
 pub(super) fn close(current: &Current, fd: u64) {
-    let key = key(current, fd);
-    let Some(it) = connection(&key) else { return };
-    end_of(current.tgid, current.tid, it, INCOMING as u64);
-    end_of(current.tgid, current.tid, it, OUTGOING as u64);
+    close_in(current, &key(current, fd), OF_CALLS);
+}
+
+/// The connection of a key is over, which is told of by way of a room.
+#[inline(always)]
+pub(super) fn close_in(current: &Current, key: &u64, number: u32) {
+    let Some(it) = connection(key) else { return };
+    end_of(current.tgid, current.tid, it, INCOMING as u64, number);
+    end_of(current.tgid, current.tid, it, OUTGOING as u64, number);
     if it.role != ROLE_UNKNOWN {
-        tell(current, it, MESSAGE_CLOSED);
+        tell_of(current.tgid, current.tid, it, MESSAGE_CLOSED, number);
     }
-    let _ = CONNECTIONS.remove(&key);
+    let _ = CONNECTIONS.remove(key);
 }
 
 /// Nothing more comes in this direction.
 #[inline(always)]
 pub(super) fn ended(current: &Current, fd: u64, direction: u64) {
     if let Some(it) = connection(&key(current, fd)) {
-        end_of(current.tgid, current.tid, it, direction);
+        end_of(current.tgid, current.tid, it, direction, OF_CALLS);
     }
 }
 
 #[inline(never)]
-fn end_of(tgid: u32, tid: u32, it: &mut Connection, direction: u64) {
-    let Some(room) = room() else { return };
+fn end_of(tgid: u32, tid: u32, it: &mut Connection, direction: u64, number: u32) {
+    let Some(room) = room(number) else { return };
     prepare(room, tgid, tid, direction, 0);
     room.io.close(it, &mut Ring);
 }
@@ -126,12 +131,14 @@ fn end_of(tgid: u32, tid: u32, it: &mut Connection, direction: u64) {
 #[inline(always)]
 pub(super) fn no_delay(current: &Current, fd: u64, value: u64) {
     let Some([value, _]) = read_pair(value) else { return };
-    let it = match connection(&key(current, fd)) {
+    let key = key(current, fd);
+    let it = match connection(&key) {
         Some(it) => it,
-        None => match add(current, fd, ROLE_UNKNOWN) {
+        None => match add(&key, ROLE_UNKNOWN) {
             Some(it) => it,
             None => return,
         },
     };
-    it.flags = if value as u32 != 0 { MESSAGE_NO_DELAY } else { 0 };
+    let no_delay = if value as u32 != 0 { MESSAGE_NO_DELAY } else { 0 };
+    it.flags = it.flags & !MESSAGE_NO_DELAY | no_delay;
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use ebpf::{flow::Io, head::is_known_beginning};
 
-use super::super::maps::IO;
+use super::super::{maps::IO, swap::swap};
 
 /// More than the kernel takes (`UIO_MAXIOV`) is never needed: what is sent in more pieces is not looked at whole.
 const MAX_VECTORS: u32 = 64;
@@ -54,15 +54,58 @@ pub(super) struct Gather {
 /// What does not fit on the stack of a program.
 #[repr(C)]
 pub(in crate::bpf) struct Room {
+    /// Whether it is claimed.
+    busy: u64,
     pub(super) io: Io,
     pub(super) memory: Memory,
     pub(super) gather: Gather,
 }
 
+/// The room of the program for system calls.
+pub(super) const OF_CALLS: u32 = 0;
+
+/// That room, or one that was claimed.
 #[inline(always)]
-pub(super) fn room() -> Option<&'static mut Room> {
-    // SAFETY: a per-CPU value that only this program uses, which is not preempted and does not nest.
-    Some(unsafe { &mut *IO.get_ptr_mut(0)? })
+pub(super) fn room(number: u32) -> Option<&'static mut Room> {
+    // SAFETY: a per-CPU value. The first is used by one program, which is not preempted and does not nest; others are claimed.
+    Some(unsafe { &mut *IO.get_ptr_mut(number)? })
+}
+
+/// In place of a room: all are taken.
+pub(super) const NO_ROOM: u32 = u32::MAX;
+
+/// Claims a room for a program that can be preempted, but not moved to another CPU.
+#[inline(always)]
+pub(super) fn claim() -> u32 {
+    brazier_claim_room() as u32
+}
+
+/// Global, as [`super::super::maps::claim`] has it: of its result the verifier knows nothing.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn brazier_claim_room() -> u64 {
+    let number = if try_claim(1) {
+        1
+    } else if try_claim(2) {
+        2
+    } else {
+        NO_ROOM
+    };
+    number.into()
+}
+
+#[inline(always)]
+fn try_claim(number: u32) -> bool {
+    // Whoever else runs on this CPU writes the word in one step, too.
+    room(number).is_some_and(|room| swap(&mut room.busy, 1) == 0)
+}
+
+/// Gives a room back.
+#[inline(always)]
+pub(super) fn release(number: u32) {
+    if let Some(room) = room(number) {
+        swap(&mut room.busy, 0);
+    }
 }
 
 #[inline(always)]

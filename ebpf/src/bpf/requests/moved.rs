@@ -3,7 +3,7 @@
 use abi::{
     counter::Counter,
     limits::{MAX_WINDOWS, WINDOW_BYTES},
-    request::{Connection, ROLE_UNKNOWN},
+    request::{Connection, MESSAGE_TLS, ROLE_UNKNOWN},
 };
 use aya_ebpf::{
     cty::{c_long, c_void},
@@ -13,7 +13,7 @@ use aya_ebpf::{
 use super::{
     super::{maps::count, serving, target::Current},
     connection::{Ring, add, connection, key},
-    memory::{Memory, Room, copy, gather, is_connection, prepare, room, tail},
+    memory::{Memory, OF_CALLS, Room, copy, gather, is_connection, prepare, room, tail},
 };
 
 /// More turns than any window has bytes.
@@ -30,15 +30,17 @@ struct Loop {
 pub(super) fn moved(current: &Current, fd: u64, direction: u64, memory: Memory) {
     let key = key(current, fd);
     let it = match connection(&key) {
+        // What it says is read in clear, elsewhere.
+        Some(it) if it.flags & MESSAGE_TLS != 0 => return,
         Some(it) => it,
         // Opened before anybody looked, if it is a connection.
-        None if is_connection(&memory) => match add(current, fd, ROLE_UNKNOWN) {
+        None if is_connection(&memory) => match add(&key, ROLE_UNKNOWN) {
             Some(it) => it,
             None => return,
         },
         None => return,
     };
-    let Some(room) = room() else { return };
+    let Some(room) = room(OF_CALLS) else { return };
     prepare(room, current.tgid, current.tid, direction, memory.n_bytes);
     room.memory = memory;
     run(room, it);
@@ -47,7 +49,7 @@ pub(super) fn moved(current: &Current, fd: u64, direction: u64, memory: Memory) 
 
 /// Goes through the bytes of a call. Not inlined: the verifier goes through it once.
 #[inline(never)]
-fn run(room: &mut Room, it: &mut Connection) {
+pub(super) fn run(room: &mut Room, it: &mut Connection) {
     room.io.begin(it, &mut Ring);
     if room.io.wants_window(it) {
         if room.memory.is_elsewhere != 0 {
