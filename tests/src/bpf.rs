@@ -46,6 +46,16 @@ impl Objects {
         objects
     }
 
+    /// Whether a process has a program attached to a raw tracepoint of this name.
+    #[must_use]
+    pub fn has_link_to(pid: u32, tracepoint: &str) -> bool {
+        let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+        let texts = entries.map(|entry| fs::read_to_string(entry.path()).unwrap_or_default());
+        texts.into_iter().any(|text| {
+            text.lines().any(|line| line.strip_prefix("tp_name:").is_some_and(|it| it.trim() == tracepoint))
+        })
+    }
+
     /// Kernel memory of the maps that a process has open, as the kernel says it.
     #[must_use]
     pub fn map_bytes(pid: u32) -> u64 {

@@ -2,15 +2,18 @@
 
 pub(crate) mod backend;
 mod client;
+mod tls;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tests::{
-    agent, paths,
+    bpf::Objects,
+    paths,
     process::Running,
     servers::{self, Server},
+    wait,
 };
 
 use backend::Backend;
@@ -22,17 +25,20 @@ struct Follower(Running);
 impl Follower {
     fn start(pid: u32, options: &[&str]) -> Result<Self> {
         let mut command = Command::new(paths::agent()?);
-        command.args(["requests", "--json", "--duration", "60s", "--pid", &pid.to_string()]).args(options);
+        command.args(["requests", "--json", "--duration", "120s", "--pid", &pid.to_string()]).args(options);
         let running = Running::start(&mut command)?;
-        agent::wait_until_sampling(&running)?;
-        // The switch is set after the links are there.
+        wait::until("the agent follows requests", wait::PATIENCE, || {
+            ensure!(!running.has_ended(), "the agent ended: {}", running.stderr()?);
+            Ok(Objects::has_link_to(running.pid(), "sys_exit").then_some(()))
+        })?;
+        // The switch is set after the last link is there.
         std::thread::sleep(Duration::from_millis(300));
         Ok(Self(running))
     }
 
     fn end(self) -> Result<Value> {
         self.0.signal(libc::SIGINT)?;
-        let finished = self.0.finish(tests::wait::PATIENCE)?;
+        let finished = self.0.finish(wait::PATIENCE)?;
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();
         serde_json::from_str(&text).with_context(|| format!("no report: {text}{}", finished.stderr))
     }
@@ -128,7 +134,7 @@ fn far_percentiles(report: &Value, answers: &[Answer], kind: &str) -> Result<Vec
 fn logged(nginx: &Server, n_lines: usize) -> Result<Vec<Value>> {
     let path = nginx.dir().join("access.log");
     let mut lines = Vec::new();
-    tests::wait::until("nginx logs all requests", tests::wait::PATIENCE, || {
+    wait::until("nginx logs all requests", wait::PATIENCE, || {
         let text = fs::read_to_string(&path)?;
         lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>().unwrap_or_default();
         Ok((lines.len() >= n_lines).then_some(()))
@@ -147,19 +153,24 @@ fn nginx_with_a_cache_serves_what_its_log_says_it_does() -> Result<()> {
     let report = follower.end()?;
     assert_exact(&report, &answers)?;
     assert_upstream(&report, &backend)?;
+    assert_logged(&report, &log)
+}
+
+/// What it says is what an nginx has logged: answers from the cache, connections, bytes.
+fn assert_logged(report: &Value, log: &[Value]) -> Result<()> {
     let field =
         |line: &Value, name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let n_hits = log.iter().filter(|line| field(line, "cache") == "HIT").count() as u64;
-    assert_eq!(number(&report, "/all/without_upstream")?, n_hits, "{report:#}");
+    assert_eq!(number(report, "/all/without_upstream")?, n_hits, "{report:#}");
     assert!(n_hits > 0, "{log:?}");
     let mut connections: Vec<String> = log.iter().map(|line| field(line, "connection")).collect();
     connections.sort();
     connections.dedup();
-    assert_eq!(number(&report, "/connections/accepted")?, connections.len() as u64, "{report:#}");
+    assert_eq!(number(report, "/connections/accepted")?, connections.len() as u64, "{report:#}");
     let bytes: u64 = log.iter().filter_map(|line| field(line, "sent").parse::<u64>().ok()).sum();
-    assert_eq!(number(&report, "/all/bytes_out")?, bytes, "{report:#}");
+    assert_eq!(number(report, "/all/bytes_out")?, bytes, "{report:#}");
     let bytes: u64 = log.iter().filter_map(|line| field(line, "received").parse::<u64>().ok()).sum();
-    assert_eq!(number(&report, "/all/bytes_in")?, bytes, "{report:#}");
+    assert_eq!(number(report, "/all/bytes_in")?, bytes, "{report:#}");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::{Server, free_address};
+use super::{Certificates, Server, free_address};
 use crate::{paths, process::Running};
 
 /// Starts it.
@@ -23,15 +23,29 @@ pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
     start_with(|_| format!("reverse_proxy {backend}"))
 }
 
+/// The same for clients that speak TLS.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_tls_proxy(backend: SocketAddr, certificates: &Certificates) -> Result<Server> {
+    let dir = certificates.dir().display();
+    start_listening("https", |_| format!("tls {dir}/server.pem {dir}/server.key\n\treverse_proxy {backend}"))
+}
+
 fn start_with(directives: impl FnOnce(&Path) -> String) -> Result<Server> {
+    start_listening("http", directives)
+}
+
+fn start_listening(scheme: &str, directives: impl FnOnce(&Path) -> String) -> Result<Server> {
     let caddy = paths::find("caddy", "caddy")?;
     let dir = tempfile::tempdir().context("cannot create a directory for Caddy")?;
     let address = free_address()?;
     let directives = directives(dir.path());
-    // Whatever host is asked for: a site with a name answers others with nothing.
+    // In clear, whatever host is asked for: a site with a name answers others with nothing.
     let (ip, port) = (address.ip(), address.port());
+    let host = if scheme == "http" { String::new() } else { ip.to_string() };
     let config = format!(
-        "{{\n\tadmin off\n\tauto_https off\n}}\nhttp://:{port} {{\n\tbind {ip}\n\t{directives}\n}}\n"
+        "{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{scheme}://{host}:{port} {{\n\tbind {ip}\n\t{directives}\n}}\n"
     );
     fs::write(dir.path().join("index.html"), "<p>caddy</p>\n".repeat(512)).context("cannot write a file")?;
     fs::write(dir.path().join("Caddyfile"), config).context("cannot write the Caddyfile")?;

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::{Server, free_address};
+use super::{Certificates, Server, free_address};
 use crate::{paths, process::Running};
 
 /// Starts it; the process is the one that answers.
@@ -27,6 +27,24 @@ pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
     start_with("nbthread 2", |address| {
         format!(
             "frontend f\n  bind {address}\n  default_backend b\nbackend b\n  http-reuse always\n  server s {backend}\n"
+        )
+    })
+}
+
+/// The same for clients that speak TLS.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_tls_proxy(backend: SocketAddr, certificates: &Certificates) -> Result<Server> {
+    // Both in one file.
+    let both = certificates.dir().join("server.both");
+    let read = |name: &str| fs::read_to_string(certificates.dir().join(name)).context("no certificate");
+    fs::write(&both, read("server.pem")? + &read("server.key")?).context("cannot write a certificate")?;
+    start_with("nbthread 2", |address| {
+        format!(
+            "frontend f\n  bind {address} ssl crt {}\n  default_backend b\nbackend b\n  http-reuse always\n\
+             \x20 server s {backend}\n",
+            both.display()
         )
     })
 }

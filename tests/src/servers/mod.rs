@@ -19,23 +19,27 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 pub use load::{Answers, Load};
-pub use node::{IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node, start_server as node_server};
+pub use node::{
+    IN_MOUNT_NAMESPACE, IN_PID_NAMESPACE, start as node, start_server as node_server,
+    start_tls_server as node_tls_server,
+};
 
 use crate::{process::Running, wait};
 
-pub use caddy::{start as caddy, start_proxy as caddy_proxy};
+pub use caddy::{start as caddy, start_proxy as caddy_proxy, start_tls_proxy as caddy_tls_proxy};
 pub use envoy::start as envoy;
-pub use haproxy::{start as haproxy, start_proxy as haproxy_proxy};
+pub use haproxy::{start as haproxy, start_proxy as haproxy_proxy, start_tls_proxy as haproxy_tls_proxy};
 pub use nginx::{
     start as nginx, start_orphaned as orphaned_nginx, start_proxy as nginx_proxy,
-    start_with_config as nginx_with, start_with_slow_log as nginx_with_slow_log,
+    start_tls_proxy as nginx_tls_proxy, start_with_config as nginx_with,
+    start_with_slow_log as nginx_with_slow_log,
 };
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;
 pub use workerd::start as workerd;
 
-/// An address where nothing listens by default.
-const HOST: &str = "127.0.0.3";
+/// Where servers listen: an address where nothing does by default.
+pub const HOST: &str = "127.0.0.3";
 
 /// A server that listens.
 pub struct Server {

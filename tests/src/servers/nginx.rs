@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Server, free_address};
+use super::{Certificates, Server, free_address};
 use crate::{paths, process::Running, wait};
 
 /// Starts it; the process is the master.
@@ -80,6 +80,18 @@ pub fn start_with_slow_log() -> Result<(Server, File)> {
 /// # Errors
 /// If it is not installed or does not listen.
 pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
+    start_proxy_by(("http", backend), None)
+}
+
+/// The same for clients that speak TLS, and with such a backend, if its scheme says so.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_tls_proxy(backend: (&str, SocketAddr), certificates: &Certificates) -> Result<Server> {
+    start_proxy_by(backend, Some(certificates))
+}
+
+fn start_proxy_by((scheme, backend): (&str, SocketAddr), tls: Option<&Certificates>) -> Result<Server> {
     let fields = [
         ("cache", "upstream_cache_status"),
         ("connection", "connection"),
@@ -93,9 +105,17 @@ pub fn start_proxy(backend: SocketAddr) -> Result<Server> {
         "proxy_cache_path cache keys_zone=z:1m;\n  log_format fields escape=json '{{{fields}}}';\n\
          \x20 upstream b {{ server {backend}; keepalive 16; }}\n"
     );
-    let location = "location / {\n    proxy_pass http://b;\n    proxy_http_version 1.1;\n\
-                    \x20   proxy_set_header Connection \"\";\n    proxy_cache z;\n  }";
-    start_with(&format!("{http}  access_log access.log fields;"), location, |nginx| nginx)
+    let keys = tls.map(|tls| {
+        let dir = tls.dir().display();
+        format!("ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key;\n  ")
+    });
+    let server = format!(
+        "{}location / {{\n    proxy_pass {scheme}://b;\n    proxy_http_version 1.1;\n\
+         \x20   proxy_set_header Connection \"\";\n    proxy_cache z;\n  }}",
+        keys.unwrap_or_default()
+    );
+    let options = if tls.is_some() { " ssl" } else { "" };
+    start_listening(&format!("{http}  access_log access.log fields;"), options, &server, |nginx| nginx)
 }
 
 /// Starts it with more in the part of its configuration that is about HTTP, and in that about its only server.
@@ -111,6 +131,15 @@ fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
 }
 
 fn start_with(http: &str, server: &str, wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
+    start_listening(http, "", server, wrap)
+}
+
+fn start_listening(
+    http: &str,
+    options: &str,
+    server: &str,
+    wrap: impl FnOnce(Command) -> Command,
+) -> Result<Server> {
     let nginx = paths::find("nginx", "nginx-light")?;
     let dir = tempfile::tempdir().context("cannot create a directory for nginx")?;
     let address = free_address()?;
@@ -123,7 +152,7 @@ fn start_with(http: &str, server: &str, wrap: impl FnOnce(Command) -> Command) -
          http {{\n  {http}\n  sendfile off;\n  keepalive_requests 1000000;\n\
          \x20 client_body_temp_path body;\n  proxy_temp_path proxy;\n  fastcgi_temp_path fastcgi;\n\
          \x20 uwsgi_temp_path uwsgi;\n  scgi_temp_path scgi;\n\
-         \x20 server {{ listen {address}; root html; {server} }}\n}}\n"
+         \x20 server {{ listen {address}{options}; root html; {server} }}\n}}\n"
     );
     fs::write(dir.path().join("nginx.conf"), config).context("cannot write nginx.conf")?;
     let mut command = Command::new(nginx);

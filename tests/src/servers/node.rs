@@ -6,6 +6,7 @@ use std::{fs, net::SocketAddr, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use super::Certificates;
 use crate::{paths, process::Running, wait};
 
 /// Its own /tmp.
@@ -41,16 +42,49 @@ const server = http.createServer((request, response) => {
 server.listen(0, '127.0.0.3', () => console.log('started ' + server.address().port + ' '));
 ";
 
+/// A server that answers as a backend does, through TLS. Its certificate is where the last argument says.
+const TLS_SCRIPT: &str = "\
+const fs = require('fs'), https = require('https'), dir = process.argv.at(-1);
+const keys = { key: fs.readFileSync(dir + '/server.key'), cert: fs.readFileSync(dir + '/server.pem') };
+const server = https.createServer(keys, (request, response) => {
+  request.resume();
+  response.statusCode = request.url.startsWith('/missing') ? 404 : request.url.startsWith('/fails') ? 500 : 200;
+  if (request.url.startsWith('/chunks/')) { response.write('z'.repeat(5000)); return response.end('end'); }
+  response.end(request.url.startsWith('/large') ? 'y'.repeat(300000) : 'hello');
+});
+server.listen(0, '127.0.0.3', () => console.log('started ' + server.address().port + ' '));
+";
+
+/// Starts a server that speaks TLS, in no namespaces.
+///
+/// # Errors
+/// If it is not installed or does not start.
+pub fn start_tls_server(certificates: &Certificates) -> Result<(Running, SocketAddr)> {
+    let script = certificates.dir().join("server.js");
+    fs::write(&script, TLS_SCRIPT).context("cannot write the script")?;
+    let mut command = Command::new(paths::find("node", "nodejs")?);
+    command.arg(script).arg(certificates.dir());
+    let running = Running::start(&mut command)?;
+    wait_for_start(&running)?;
+    let address = address_of(&running)?;
+    Ok((running, address))
+}
+
 /// Starts a server with a slow handler; gives where it listens, too.
 ///
 /// # Errors
 /// If it is not installed or does not start.
 pub fn start_server() -> Result<(Running, SocketAddr, TempDir)> {
     let (running, dir) = run(IN_MOUNT_NAMESPACE, SERVER_SCRIPT)?;
+    let address = address_of(&running)?;
+    Ok((running, address, dir))
+}
+
+fn address_of(running: &Running) -> Result<SocketAddr> {
     let said = running.stdout()?;
     let port = said.split_whitespace().nth(1).and_then(|port| port.parse().ok());
     let port: u16 = port.with_context(|| format!("no port in {said:?}"))?;
-    Ok((running, SocketAddr::from(([127, 0, 0, 3], port)), dir))
+    Ok(SocketAddr::from(([127, 0, 0, 3], port)))
 }
 
 /// Starts it under `unshare` with these flags.
@@ -73,9 +107,13 @@ fn run(namespaces: &[&str], text: &str) -> Result<(Running, TempDir)> {
     // Else the function becomes part of its caller, and its name is in no stack.
     command.arg(node).args(["--perf-basic-prof", "--no-turbo-inlining"]).arg(script);
     let running = Running::start(&mut command)?;
+    wait_for_start(&running)?;
+    Ok((running, dir))
+}
+
+fn wait_for_start(running: &Running) -> Result<()> {
     wait::until("Node starts its script", wait::PATIENCE, || {
         ensure!(!running.has_ended(), "Node ended: {}", running.stderr()?);
         Ok(running.stdout()?.ends_with('\n').then_some(()))
-    })?;
-    Ok((running, dir))
+    })
 }

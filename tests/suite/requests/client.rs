@@ -2,13 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 /// A request: method, path, and whether others follow it before its answer is read.
 #[derive(Clone, Debug)]
@@ -28,10 +34,28 @@ pub(super) struct Answer {
     pub(super) is_pipelined: bool,
 }
 
+/// What a client reads and writes.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
 /// Has several clients ask, each on one connection, in order; gives all answers.
 pub(super) fn ask_all(address: SocketAddr, clients: Vec<Vec<Ask>>) -> Result<Vec<Answer>> {
-    let clients: Vec<_> =
-        clients.into_iter().map(|asks| thread::spawn(move || ask_on_one(address, &asks))).collect();
+    ask_all_over(address, None, clients)
+}
+
+/// The same through TLS, if there is an authority that vouches for the server.
+pub(super) fn ask_all_over(
+    address: SocketAddr,
+    authority: Option<&Path>,
+    clients: Vec<Vec<Ask>>,
+) -> Result<Vec<Answer>> {
+    let config = authority.map(tls).transpose()?;
+    let ask = |asks: Vec<Ask>| {
+        let config = config.clone();
+        thread::spawn(move || ask_on_one(address, config, &asks))
+    };
+    let clients: Vec<_> = clients.into_iter().map(ask).collect();
     let mut all = Vec::new();
     for client in clients {
         all.extend(client.join().ok().context("a client panicked")??);
@@ -39,11 +63,27 @@ pub(super) fn ask_all(address: SocketAddr, clients: Vec<Vec<Ask>>) -> Result<Vec
     Ok(all)
 }
 
-fn ask_on_one(address: SocketAddr, asks: &[Ask]) -> Result<Vec<Answer>> {
-    let mut stream = TcpStream::connect(address)?;
+fn tls(authority: &Path) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority)?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn ask_on_one(address: SocketAddr, tls: Option<Arc<ClientConfig>>, asks: &[Ask]) -> Result<Vec<Answer>> {
+    let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let stream: Box<dyn Stream> = match tls {
+        Some(config) => {
+            Box::new(StreamOwned::new(ClientConnection::new(config, address.ip().into())?, stream))
+        }
+        None => Box::new(stream),
+    };
+    let mut reader = BufReader::new(stream);
     let mut answers = Vec::new();
     let mut waiting: Vec<&Ask> = Vec::new();
     let mut bytes = Vec::new();
@@ -54,7 +94,8 @@ fn ask_on_one(address: SocketAddr, asks: &[Ask]) -> Result<Vec<Answer>> {
             continue;
         }
         let began = Instant::now();
-        stream.write_all(&bytes)?;
+        reader.get_mut().write_all(&bytes)?;
+        reader.get_mut().flush()?;
         bytes.clear();
         for ask in waiting.drain(..) {
             let status = read_answer(&mut reader, ask.method == "HEAD")
@@ -79,7 +120,7 @@ fn request(ask: &Ask) -> Vec<u8> {
         .into_bytes()
 }
 
-fn read_answer(reader: &mut BufReader<TcpStream>, is_head: bool) -> Result<u16> {
+fn read_answer(reader: &mut impl BufRead, is_head: bool) -> Result<u16> {
     let mut line = String::new();
     ensure!(reader.read_line(&mut line)? > 0, "closed");
     let status: u16 = line.split(' ').nth(1).context("no status")?.parse()?;
@@ -109,7 +150,7 @@ fn read_answer(reader: &mut BufReader<TcpStream>, is_head: bool) -> Result<u16> 
     Ok(status)
 }
 
-fn skip_chunks(reader: &mut BufReader<TcpStream>) -> Result<()> {
+fn skip_chunks(reader: &mut impl BufRead) -> Result<()> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -121,7 +162,7 @@ fn skip_chunks(reader: &mut BufReader<TcpStream>) -> Result<()> {
     }
 }
 
-fn skip(reader: &mut BufReader<TcpStream>, n: usize) -> Result<()> {
+fn skip(reader: &mut impl BufRead, n: usize) -> Result<()> {
     let mut bytes = vec![0; n];
     reader.read_exact(&mut bytes).context("cut short")
 }
