@@ -42,6 +42,7 @@ fn analyze(fault: Fault) -> Result<Analysis> {
         "location / {{ proxy_pass http://b; {cache} }} location /pieces {{ proxy_pass http://b; proxy_buffering off; }}"
     );
     let nginx = servers::nginx_with(&http, &server)?;
+    clients::fill_cache(nginx.address())?;
     let analyzing = Analyzing::start(nginx.running().pid(), &["--duration", "1500ms"])?;
     agent::wait_until_sampling(analyzing.running())?;
     let clients = Clients::start(nginx.address());

@@ -31,7 +31,7 @@ impl Clients {
             thread::spawn(move || {
                 let mut n_asked = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    ask_on_one(address, client, &mut n_asked)?;
+                    ask_on_one(address, client, N_ROUNDS, &mut n_asked)?;
                 }
                 Ok(n_asked)
             })
@@ -60,13 +60,18 @@ impl Drop for Clients {
     }
 }
 
+/// Asks for everything that can be kept, so that no file of a cache is written later.
+pub(super) fn fill_cache(address: SocketAddr) -> Result<()> {
+    ask_on_one(address, N_CLIENTS, 2, &mut 0)
+}
+
 /// Pages of which some are always new, and some always the same.
-fn ask_on_one(address: SocketAddr, client: usize, n_asked: &mut u64) -> Result<()> {
+fn ask_on_one(address: SocketAddr, client: usize, n_rounds: usize, n_asked: &mut u64) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    for _ in 0..N_ROUNDS {
+    for _ in 0..n_rounds {
         let id = format!("{client}{n_asked}");
         let same = |number: u64| format!("/cached/{}", (*n_asked + number) % 5);
         let paths = [format!("/items/{id}"), same(0), same(1), same(2), same(3), format!("/pieces/{id}")];
