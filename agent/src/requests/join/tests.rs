@@ -1,18 +1,26 @@
 //! Samples that come between messages, in the orders of real proxies.
 
+use std::collections::HashMap;
+
 use abi::{
     event::Event,
     request::{MESSAGE_CLOSED, MESSAGE_END, MESSAGE_HEAD, MESSAGE_OPENED, MESSAGE_RESPONSE},
+    sample::{KIND_SAMPLE, NO_STACK, Sample},
 };
+use profile::{Meta, encode::folded};
 
 use super::MAX_ROUTES;
 use crate::{
-    aggregate::Key,
-    process::ImageId,
+    aggregate::{Aggregate, Key},
+    assemble::{self, Collected},
+    estimate::Estimate,
+    kernel::{self, Source},
+    process::{ImageId, Interest, Processes, Snapshot},
     requests::{
         Requests,
         tests::{ANSWERS, ASKS, Told, UP, event},
     },
+    symbolize::{self, Symbolizer},
 };
 
 /// Takes in messages; gives the route that a connection serves after each.
@@ -116,4 +124,68 @@ fn the_slowest_keep_the_stacks_that_were_seen_while_they_ran_and_right_after() {
     assert_eq!(slowest[0].seen[0].key.user, Some(19));
     let named = |index: usize| slowest[0].seen[index].named(vec!["main".into()], 1000);
     assert_eq!((named(0).kind, named(0).ns, named(1).kind, named(1).ns), ("cpu", 2000, "blocked", 50));
+}
+
+/// The folded form of a profile of one process, nginx, of ID 1: of samples without stacks, by route, or of requests.
+fn folded(source: Source, routes: &[Option<u32>], requests: &Requests) -> String {
+    let mut processes = Processes::new(Interest::default());
+    let snapshot = Snapshot { pid: 1, name: "nginx".into(), ..Snapshot::default() };
+    let image_id = processes.insert(snapshot, 0, &mut Vec::new());
+    let mappings = &processes.image(image_id).expect("inserted").mappings;
+    let mut aggregate = Aggregate::default();
+    for route in routes {
+        let sample = Sample {
+            kind: KIND_SAMPLE,
+            cpu: 0,
+            event: Event::CPU,
+            time_ns: 9,
+            tgid: 1,
+            tid: 1,
+            user_stack: NO_STACK,
+            kernel_stack: NO_STACK,
+            weight: 1,
+            context: 0,
+        };
+        aggregate.add(&sample, *route, Estimate::whole(1), image_id, mappings, processes.files());
+    }
+    let report = requests.report(1);
+    let collected = Collected {
+        source,
+        aggregate: &aggregate,
+        processes: &processes,
+        objects: &HashMap::new(),
+        functions: &HashMap::new(),
+        jit: &HashMap::new(),
+        probed: &[],
+        heap: None,
+        threads: None,
+        routes: Some(requests.routes()),
+        requests: Some(&report),
+        end_ns: 10,
+    };
+    let mut symbolizer = Symbolizer::new(symbolize::Options::default(), None);
+    let profile = assemble::profile(collected, &mut symbolizer, Meta::default());
+    let mut text = Vec::new();
+    folded::write(&profile, &mut text).expect("written");
+    String::from_utf8(text).expect("text")
+}
+
+#[test]
+fn each_stack_begins_with_the_route_that_it_was_sampled_for() {
+    let mut requests = Requests::joined();
+    requests.apply(&event((1, ASKS, 10, "/a/1")));
+    requests.apply(&event((2, ASKS, 11, "/b")));
+    let found = folded(Source::Cpu { frequency_hz: 99 }, &[Some(0), Some(1), None, Some(0)], &requests);
+    assert_eq!(found, "nginx;GET /a/{n} 2\nnginx;GET /b 1\nnginx;[no request] 1\n");
+}
+
+#[test]
+fn the_profile_of_requests_has_their_time_by_process_route_and_status() {
+    let mut requests = Requests::default();
+    for (path, took_ns) in [("/a/1", 30), ("/b", 5), ("/a/2", 70)] {
+        requests.apply(&event((1, ASKS, 100, path)));
+        requests.apply(&event((1, ANSWERS, 100 + took_ns, "")));
+    }
+    let found = folded(Source::Requests(kernel::Requests::default()), &[], &requests);
+    assert_eq!(found, "nginx;GET /a/{n};200 GET /a/{n} 100\nnginx;GET /b;200 GET /b 5\n");
 }

@@ -24,6 +24,7 @@ use aya_ebpf::{
 use super::{
     super::{
         maps::{TLS_CALLS, TLS_CONNECTIONS, count, request_flags},
+        serving,
         target::{self, Current},
     },
     connection::{add, close_in, connection, key},
@@ -143,6 +144,7 @@ fn look(current: &Current, it: &mut Connection, direction: u64, memory: Memory) 
         room.memory = memory;
         run(room, it);
     }
+    serving::moved(current.tid, it);
     release(number);
 }
 
