@@ -68,6 +68,7 @@ pub fn message(profile: &Profile) -> pprof::Profile {
         .map(|sample| {
             let leaf_to_root: Vec<_> = profile.leaf_to_root(sample.stack).collect();
             let of_thread = labels_of.entry(sample.thread);
+            let location_id = code.stack(&leaf_to_root, &mut strings);
             let mut label = of_thread.or_insert_with(|| labels(profile, sample.thread, &mut strings)).clone();
             if let Some(route) = profile.route_of(sample.stack) {
                 label.push(Label {
