@@ -5,21 +5,21 @@
 //! looked at, but for the last bytes of a call within a body of chunks: they say whether it is over.
 
 mod body;
+mod frames;
+mod tell;
 
 use abi::{
     limits::SMALL_WRITE_BYTES,
     request::{
-        Connection, FLOW_BODY, FLOW_CHUNKED, FLOW_FOREIGN, FLOW_HEAD, FLOW_IDLE, FLOW_TO_CLOSE,
-        FOREIGN_OTHER, FOREIGN_UPGRADED, Flow, HEAD_CUT, HEAD_RESPONSE, Head, MAX_PATH_BYTES, MESSAGE_CUT,
-        MESSAGE_END, MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_PATH, MESSAGE_PATH_CUT, MESSAGE_RESPONSE,
-        MESSAGE_UPSTREAM, MessageWithPath, OUTGOING, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+        Connection, FLOW_BODY, FLOW_CHUNKED, FLOW_FOREIGN, FLOW_FRAMES, FLOW_HEAD, FLOW_IDLE, FLOW_TO_CLOSE,
+        FOREIGN_HTTP2, FOREIGN_OTHER, FOREIGN_UPGRADED, Flow, HEAD_RESPONSE, Head, MESSAGE_CUT, MESSAGE_END,
+        MESSAGE_HEAD, MESSAGE_PATH, MessageWithPath, OUTGOING, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
     },
-    sample::KIND_MESSAGE,
 };
 
 use body::body;
 
-use crate::head::{MODE_BEGIN, Scan, Step, foreign};
+use crate::head::{MODE_BEGIN, MODE_FRAMES, Scan, Step, foreign, is_settings};
 
 /// What a body of chunks ends with, in [`Flow::tail`].
 const LAST_CHUNK: u64 = 0x000d_0a30_0d0a_0d0a;
@@ -97,6 +97,7 @@ impl Io {
                 }
             }
             FLOW_TO_CLOSE => self.take(flow, self.left),
+            FLOW_FRAMES => self.skip(flow),
             _ => {}
         }
     }
@@ -106,7 +107,7 @@ impl Io {
     #[must_use]
     pub fn wants_window(&self, connection: &mut Connection) -> bool {
         let state = flow_of(connection, self.direction).state;
-        self.left > 0 && (state == FLOW_IDLE || state == FLOW_HEAD)
+        self.left > 0 && (state == FLOW_IDLE || state == FLOW_HEAD || state == FLOW_FRAMES)
     }
 
     /// Begins a window; gives where in it the next bytes of the call belong.
@@ -114,12 +115,16 @@ impl Io {
     pub fn open_window(&mut self, connection: &mut Connection) -> u64 {
         let flow = flow_of(connection, self.direction);
         let is_in_head = flow.state == FLOW_HEAD;
-        if !is_in_head {
+        let has_frames = flow.state == FLOW_FRAMES;
+        if !is_in_head && !has_frames {
             flow.head = Head::default();
             flow.n_carry = 0;
         }
         let n_carry = u64::from(flow.n_carry);
         self.scan.restart(flow.head, &flow.carry, n_carry, is_in_head);
+        if has_frames {
+            self.scan.mode = MODE_FRAMES;
+        }
         self.counted = n_carry;
         n_carry
     }
@@ -133,11 +138,19 @@ impl Io {
     /// Reads on in the window; gives whether there is more to read in it.
     #[inline(always)]
     pub fn turn(&mut self, connection: &mut Connection, sink: &mut impl Sink) -> bool {
+        if self.scan.mode == MODE_FRAMES {
+            return self.frame(connection, sink);
+        }
         match self.scan.step() {
             Step::More => true,
             Step::Short => false,
             Step::Foreign => {
-                let status = foreign(self.scan.word(self.scan.line));
+                let word = self.scan.word(self.scan.line);
+                let status = foreign(word);
+                let is_preface = status == FOREIGN_HTTP2;
+                if is_preface || self.scan.n >= self.scan.line + 8 && is_settings(word) {
+                    return self.becomes_frames(connection, is_preface, sink);
+                }
                 self.becomes_foreign(connection, status, sink);
                 false
             }
@@ -149,6 +162,10 @@ impl Io {
     #[inline(always)]
     pub fn close_window(&mut self, connection: &mut Connection, sink: &mut impl Sink) {
         let flow = flow_of(connection, self.direction);
+        if self.scan.mode == MODE_FRAMES {
+            self.close_frames(flow);
+            return;
+        }
         if flow.state != FLOW_IDLE && flow.state != FLOW_HEAD {
             return;
         }
@@ -256,16 +273,6 @@ impl Io {
         self.take(flow, n);
     }
 
-    #[inline(always)]
-    fn becomes_foreign(&mut self, connection: &mut Connection, what: u16, sink: &mut impl Sink) {
-        connection.flows[0].state = FLOW_FOREIGN;
-        connection.flows[1].state = FLOW_FOREIGN;
-        self.left = 0;
-        let head = Head { status: what, ..Head::default() };
-        self.fill_out(connection, MESSAGE_FOREIGN, &head);
-        sink.put(&mut self.out);
-    }
-
     /// A head is over; gives whether there is more to read in the window.
     #[inline(always)]
     fn head(&mut self, connection: &mut Connection, sink: &mut impl Sink) -> bool {
@@ -324,65 +331,6 @@ impl Io {
         let next = self.scan.at;
         self.scan.next_message(next);
         is_idle && self.left > 0 && next < self.scan.n
-    }
-
-    /// The message under way in this direction is over.
-    #[inline(always)]
-    fn end(&mut self, connection: &mut Connection, flags: u32, sink: &mut impl Sink) {
-        self.scan.n_path = 0;
-        let flow = flow_of(connection, self.direction);
-        flow.state = FLOW_IDLE;
-        let last_ns = flow.last_ns;
-        self.prepare(connection, MESSAGE_END | flags);
-        self.out.message.time_ns = last_ns;
-        sink.put(&mut self.out);
-        // The next message has its own calls.
-        self.is_counted = 0;
-    }
-
-    #[inline(always)]
-    fn put_message(&mut self, connection: &mut Connection, flags: u32, sink: &mut impl Sink) {
-        self.prepare(connection, flags);
-        // What is asked of others is known by its hash.
-        if self.scan.n_path > 0 && connection.role != ROLE_CLIENT {
-            self.out.path = self.scan.path;
-            let n = self.scan.n_path;
-            let max = MAX_PATH_BYTES as u64;
-            self.out.message.n_path = if n < max { n } else { max } as u32;
-            if n > max {
-                self.out.message.flags |= MESSAGE_PATH_CUT;
-            }
-        }
-        sink.put(&mut self.out);
-    }
-
-    /// What is known of the message under way.
-    #[inline(always)]
-    fn prepare(&mut self, connection: &mut Connection, flags: u32) {
-        let Flow { head, n_bytes, n_calls, n_small, .. } = *flow_of(connection, self.direction);
-        self.fill_out(connection, flags, &head);
-        self.out.message.n_bytes = n_bytes;
-        self.out.message.n_calls = n_calls;
-        self.out.message.n_small = n_small;
-    }
-
-    #[inline(always)]
-    fn fill_out(&mut self, connection: &Connection, flags: u32, head: &Head) {
-        let response = if head.flags & HEAD_RESPONSE != 0 { MESSAGE_RESPONSE } else { 0 };
-        let upstream = if connection.role == ROLE_CLIENT { MESSAGE_UPSTREAM } else { 0 };
-        let cut = if head.flags & HEAD_CUT != 0 { MESSAGE_PATH_CUT } else { 0 };
-        let message = &mut self.out.message;
-        message.kind = KIND_MESSAGE;
-        message.flags = flags | response | upstream | cut | connection.flags;
-        message.time_ns = self.time_ns;
-        message.connection = connection.id;
-        message.tgid = self.tgid;
-        message.tid = self.tid;
-        message.path_hash = head.path_hash;
-        message.status = head.status;
-        message.method = head.method;
-        message.content = head.content;
-        message.n_path = 0;
     }
 }
 

@@ -12,7 +12,7 @@ use abi::{
     },
 };
 
-pub use begin::{Begin, begin, foreign, is_known_beginning};
+pub use begin::{Begin, begin, foreign, is_known_beginning, is_settings};
 
 use crate::swar::{digits, find, first, position, power_of_ten, small, text};
 
@@ -26,6 +26,8 @@ pub const MODE_BEGIN: u64 = 0;
 pub const MODE_LINE: u64 = 1;
 /// Is in the path.
 pub const MODE_PATH: u64 = 2;
+/// Is in frames, of HTTP/2.
+pub const MODE_FRAMES: u64 = 3;
 
 /// Multiplier of a hash, odd and with bits everywhere.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

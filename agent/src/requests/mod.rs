@@ -2,7 +2,9 @@
 //! that took. Pure: time is what messages carry. Bounded: what has no room is counted.
 
 mod avoidable;
+mod connections;
 mod evidence;
+mod http2;
 mod join;
 mod losses;
 mod network;
@@ -27,15 +29,17 @@ use std::{
 
 use abi::request::{
     FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_APART, MESSAGE_CLOSED, MESSAGE_END,
-    MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH, MESSAGE_RESPONSE,
-    MESSAGE_TLS, MESSAGE_UPSTREAM,
+    MESSAGE_FOREIGN, MESSAGE_FRAMES, MESSAGE_HEAD, MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH,
+    MESSAGE_RESPONSE, MESSAGE_TLS, MESSAGE_UPSTREAM,
 };
 
 pub use avoidable::Avoidable;
+pub use connections::Connections;
+pub use http2::{Http2Report, StreamsReport};
 pub use join::{RouteIndex, Whose};
 pub use losses::Losses;
 pub use network::Network;
-pub use report::{Connections, Report, Row, UpstreamReport, Writes, write_text};
+pub use report::{Report, Row, UpstreamReport, Writes, write_text};
 pub use route::route;
 pub use served::ProcessRow;
 pub use slowest::{Seen, SeenStack, SlowRequest};
@@ -43,6 +47,7 @@ pub use times::TimesReport;
 pub use tls::{TlsLibrary, TlsReport, UnreadTls};
 
 use crate::{aggregate::Key, decode::MessageEvent};
+use http2::Http2;
 use join::Closed;
 use open::OpenRequests;
 use repeats::Repeats;
@@ -66,6 +71,7 @@ pub struct Requests {
     closed: Closed,
     slowest: Slowest,
     tls: Tls,
+    http2: Http2,
     connections: Connections,
     /// Of connections that are over.
     avoidable: Avoidable,
@@ -123,9 +129,13 @@ impl Requests {
         }
         if flags & MESSAGE_CLOSED != 0 {
             self.tls.closed(event.message.connection);
+            self.http2.closed(event.message.connection);
         }
         if flags & MESSAGE_FOREIGN != 0 {
             return self.foreign(event);
+        }
+        if flags & MESSAGE_FRAMES != 0 {
+            return self.http2.apply(&event.message);
         }
         if flags & MESSAGE_UPSTREAM != 0 { self.upstream(event) } else { self.server(event) }
     }
@@ -270,7 +280,8 @@ impl Requests {
         let (open, repeats, content) = (&self.open, &self.repeats, &self.served.content);
         let avoidable = Avoidable::new(open, repeats, content, &self.avoidable, self.servers.values());
         let losses = Losses { unfinished: self.open.len() as u64, ..self.losses };
-        Report::new(duration_ns, &self.served, &self.open, connections, avoidable, losses)
+        let http2 = self.http2.report();
+        Report { http2, ..Report::new(duration_ns, &self.served, &self.open, connections, avoidable, losses) }
     }
 }
 

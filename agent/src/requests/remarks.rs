@@ -8,7 +8,7 @@ impl Report {
     pub fn remarks(&self) -> Vec<String> {
         let Self { connections, losses, .. } = self;
         let unseen = [
-            (connections.n_http2, "speak HTTP/2: their requests are not seen"),
+            (connections.n_http2, "speak HTTP/2: of their requests there are times alone"),
             (connections.n_upgraded, "have become tunnels or web sockets"),
             (connections.n_other, "speak no HTTP"),
         ];

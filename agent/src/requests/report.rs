@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::{
     avoidable::Avoidable,
+    connections::{self, Connections},
+    http2::{self, Http2Report},
     losses::Losses,
     network::Network,
     open::OpenRequests,
     served::{ProcessRow, RowKey, Served, Tally},
-    server::ServerConnection,
     slow_text,
     slowest::SlowRequest,
     times::TimesReport,
@@ -36,6 +37,8 @@ pub struct Report {
     pub upstream: UpstreamReport,
     /// Connections.
     pub connections: Connections,
+    /// Streams of HTTP/2.
+    pub http2: Http2Report,
     /// Probes on libraries for TLS, and connections that they do not see.
     pub tls: TlsReport,
     /// How answers were written, and whether they were compressed.
@@ -99,57 +102,6 @@ pub struct UpstreamReport {
     pub served_alone_percent: f64,
     /// `GET`s of what was being asked for already.
     pub doubled: u64,
-}
-
-/// Connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Connections {
-    /// Accepted.
-    #[serde(rename = "accepted")]
-    pub n_accepted: u64,
-    /// There before.
-    #[serde(rename = "found")]
-    pub n_found: u64,
-    /// Accepted, and over.
-    #[serde(rename = "closed")]
-    pub n_closed: u64,
-    /// Opened by the targets.
-    #[serde(rename = "connected")]
-    pub n_connected: u64,
-    /// On which somebody else was asked.
-    #[serde(rename = "upstream_used")]
-    pub n_upstream_used: u64,
-    /// Accepted, with `TCP_NODELAY` set by the target.
-    #[serde(rename = "no_delay")]
-    pub n_no_delay: u64,
-    /// Accepted, without that, several answers, and among them some of several writes of which some were small.
-    #[serde(rename = "delayed")]
-    pub n_delayed: u64,
-    /// That speak TLS.
-    #[serde(rename = "tls")]
-    pub n_tls: u64,
-    /// Of them, those of which was read what they say.
-    #[serde(rename = "tls_read")]
-    pub n_tls_read: u64,
-    /// That speak HTTP/2, in clear or within TLS that is read.
-    #[serde(rename = "http2")]
-    pub n_http2: u64,
-    /// That have become a tunnel or a web socket.
-    #[serde(rename = "upgraded")]
-    pub n_upgraded: u64,
-    /// That speak neither.
-    #[serde(rename = "other")]
-    pub n_other: u64,
-}
-
-impl Connections {
-    /// A connection that was accepted is looked at for the last time.
-    pub(super) fn leave(&mut self, connection: &ServerConnection) {
-        if connection.is_opened {
-            self.n_no_delay += u64::from(connection.has_no_delay);
-            self.n_delayed += u64::from(connection.is_delayed());
-        }
-    }
 }
 
 /// How answers were written.
@@ -219,6 +171,7 @@ impl Report {
             all,
             rows,
             connections,
+            http2: Http2Report::default(),
             tls: TlsReport::default(),
             writes: Writes {
                 calls: content.n_writes,
@@ -255,7 +208,8 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
         write_writes(report, &mut out)?;
         report.avoidable.write_text(&mut out)?;
     }
-    write_connections(&report.connections, &mut out)?;
+    connections::write_text(&report.connections, &mut out)?;
+    http2::write_text(&report.http2, &mut out)?;
     tls::write_text(&report.connections, &report.tls, &mut out)?;
     report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
     report.slowest.iter().try_for_each(|slowest| slow_text::write(slowest, &mut out))?;
@@ -358,18 +312,6 @@ fn write_writes(report: &Report, out: &mut impl Write) -> io::Result<()> {
             it.uncompressed,
             bytes_text(it.uncompressed_bytes)
         )?;
-    }
-    Ok(())
-}
-
-fn write_connections(it: &Connections, out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "connections: {} accepted, {} closed, {} there before; {} opened to others",
-        it.n_accepted, it.n_closed, it.n_found, it.n_connected
-    )?;
-    if it.n_delayed > 0 {
-        writeln!(out, "{} of them wait with small writes: TCP_NODELAY was not set", it.n_delayed)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 use abi::request::{MESSAGE_APART, Message};
 use serde::Serialize;
 
-use super::{MAX_CONNECTIONS, report::Connections};
+use super::{MAX_CONNECTIONS, connections::Connections};
 
 /// What was probed for what is said through TLS, and of what nothing was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

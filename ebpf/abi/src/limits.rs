@@ -86,6 +86,9 @@ pub const WINDOW_BYTES: usize = 4096;
 /// Pieces of one call that are looked at, at most: what has no end of a head within is not HTTP.
 pub const MAX_WINDOWS: u32 = 8;
 
+/// The same where heads of frames of HTTP/2 are looked for, which have 16 KiB each: a call of 1 MiB.
+pub const MAX_FRAME_WINDOWS: u32 = 64;
+
 /// A write of fewer bytes is a small one: it fills no packet.
 pub const SMALL_WRITE_BYTES: u64 = 1024;
 

@@ -34,6 +34,9 @@ pub const MESSAGE_CUT: u32 = 1 << 10;
 pub const MESSAGE_TLS: u32 = 1 << 11;
 /// With that: which descriptor it goes over is not known. The connection is the library's.
 pub const MESSAGE_APART: u32 = 1 << 12;
+/// A frame of HTTP/2 that opens or ends a stream, whose number stands in place of the hash of a path. Bytes and calls are those of
+/// the connection in this direction, and frames are counted in place of calls.
+pub const MESSAGE_FRAMES: u32 = 1 << 13;
 
 /// In place of a status: TLS.
 pub const FOREIGN_TLS: u16 = 1;
@@ -100,6 +103,8 @@ pub const FLOW_CHUNKED: u32 = 3;
 pub const FLOW_TO_CLOSE: u32 = 4;
 /// Not HTTP/1, or not any more.
 pub const FLOW_FOREIGN: u32 = 5;
+/// Frames of HTTP/2, of which the present has [`Flow::left`] bytes more.
+pub const FLOW_FRAMES: u32 = 6;
 
 /// Words of a line that has not ended, kept until it does.
 pub const CARRY_WORDS: usize = 6;

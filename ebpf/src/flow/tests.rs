@@ -27,20 +27,20 @@ impl Sink for Told {
 }
 
 /// A connection and what was told of it.
-struct Host {
+pub(super) struct Host {
     connection: Connection,
     io: std::boxed::Box<Io>,
     told: Told,
 }
 
 impl Host {
-    fn new(role: u32) -> Self {
+    pub(super) fn new(role: u32) -> Self {
         let connection = Connection { id: 1, role, ..Connection::default() };
         Self { connection, io: std::boxed::Box::new(Io::empty()), told: Told::default() }
     }
 
     /// A call that moves these bytes, as the kernel side goes through it.
-    fn call(&mut self, direction: usize, bytes: &[u8]) {
+    pub(super) fn call(&mut self, direction: usize, bytes: &[u8]) {
         let Self { connection, io, told } = self;
         io.direction = direction as u64;
         io.n_bytes = bytes.len() as u64;
@@ -74,6 +74,11 @@ impl Host {
             self.io.direction = direction as u64;
             self.io.close(&mut self.connection, &mut self.told);
         }
+    }
+
+    /// Everything that was told.
+    pub(super) fn told(&self) -> impl Iterator<Item = &Message> {
+        self.told.0.iter().map(|(message, _)| message)
     }
 
     /// What was told, one word for each: `GET /a`, `200`, `.12` where a message of 12 bytes ends.

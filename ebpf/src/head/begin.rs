@@ -48,8 +48,16 @@ pub fn foreign(word: u64) -> u16 {
     }
 }
 
+/// Whether it is the first that a server says in HTTP/2, which need not wait for the client: a frame of settings, less than 256
+/// bytes long.
+#[inline(always)]
+#[must_use]
+pub fn is_settings(word: u64) -> bool {
+    word & !0x00ff_0000 == 0x0400_0000
+}
+
 /// Whether a descriptor that nobody has seen opened is a connection, by what is read or written on it first. 1: a request,
-/// 2: a response, 0: neither.
+/// 2: a response, 3: the preface of HTTP/2, 0: none of them.
 #[inline(always)]
 #[must_use]
 pub fn is_known_beginning(word: u64) -> u64 {
@@ -65,6 +73,8 @@ pub fn is_known_beginning(word: u64) -> u64 {
         1
     } else if first(word, 7) == text(b"HTTP/1.") {
         2
+    } else if word == text(b"PRI * HT") {
+        3
     } else {
         0
     }

@@ -79,7 +79,7 @@ pub fn message(profile: &Profile) -> pprof::Profile {
                 });
             }
             Sample {
-                location_id: code.stack(&leaf_to_root, &mut strings),
+                location_id,
                 value: sample.values.to_vec(),
                 label,
             }

@@ -4,8 +4,8 @@
 use abi::{
     limits::WINDOW_BYTES,
     request::{
-        Connection, MESSAGE_CLOSED, MESSAGE_FOREIGN, MESSAGE_HEAD, MESSAGE_OPENED, MESSAGE_RESPONSE,
-        MESSAGE_UPSTREAM, MessageWithPath, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+        Connection, MESSAGE_CLOSED, MESSAGE_FOREIGN, MESSAGE_FRAMES, MESSAGE_HEAD, MESSAGE_OPENED,
+        MESSAGE_RESPONSE, MESSAGE_UPSTREAM, MessageWithPath, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
     },
 };
 use agent::{
@@ -38,7 +38,8 @@ impl Sink for Told {
         let path = path.get(..out.message.n_path as usize).expect("no more than there is room for").to_vec();
         let flags = out.message.flags;
         let is_request = flags & MESSAGE_HEAD != 0 && flags & (MESSAGE_RESPONSE | MESSAGE_UPSTREAM) == 0;
-        self.n_asked += u64::from(is_request && flags & (MESSAGE_CLOSED | MESSAGE_FOREIGN) == 0);
+        self.n_asked +=
+            u64::from(is_request && flags & (MESSAGE_CLOSED | MESSAGE_FOREIGN | MESSAGE_FRAMES) == 0);
         let folded = route(&path, false);
         assert!(!folded.chars().any(char::is_control), "{folded:?}");
         self.requests.apply(&MessageEvent { message: out.message, path });
@@ -114,7 +115,7 @@ fn moved(io: &mut Io, connection: &mut Connection, direction: u64, bytes: &[u8],
 
 /// Conversations to start from.
 pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
-    let talks: [(&str, &[(u8, &str)]); 12] = [
+    let talks: [(&str, &[(u8, &str)]); 13] = [
         (
             "plain",
             &[
@@ -161,6 +162,17 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
         ),
         ("tls", &[(0, "\x16\x03\x01\x02\0\x01\0\x01")]),
         ("http2", &[(0, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")]),
+        (
+            "http2_streams",
+            &[
+                (4, "\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"),
+                (0, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+                (0, "\0\0\x01\x01\x04\0\0\0\x01a\0\0\x03\0"),
+                (0, "\0\0\0\0\x01abc\0\0\0\0\x01\0\0\0\x01"),
+                (4, "\0\0\x01\x01\x05\0\0\0\x01a"),
+                (8, "\0\0\x04\x03\0\0\0\0\x01abcd"),
+            ],
+        ),
         (
             "tunnel",
             &[

@@ -2,7 +2,7 @@
 
 use abi::{
     counter::Counter,
-    limits::{MAX_WINDOWS, WINDOW_BYTES},
+    limits::{MAX_FRAME_WINDOWS, MAX_WINDOWS, WINDOW_BYTES},
     request::{Connection, MESSAGE_TLS, ROLE_UNKNOWN},
 };
 use aya_ebpf::{
@@ -59,7 +59,7 @@ pub(super) fn run(room: &mut Room, it: &mut Connection) {
         }
         let mut state = Loop { room: &raw mut *room, connection: &raw mut *it };
         // SAFETY: the callback has the signature that `bpf_loop` calls, and `state` outlives the call.
-        unsafe { bpf_loop(MAX_WINDOWS, window as *mut c_void, (&raw mut state).cast(), 0) };
+        unsafe { bpf_loop(MAX_FRAME_WINDOWS, window as *mut c_void, (&raw mut state).cast(), 0) };
         if room.io.wants_window(it) {
             count(Counter::HeadsUnread);
             room.io.give_up(it, &mut Ring);
@@ -82,10 +82,10 @@ pub(super) fn run(room: &mut Room, it: &mut Connection) {
 
 /// One window of a call.
 #[inline(never)]
-extern "C" fn window(_index: u32, state: *mut Loop) -> c_long {
+extern "C" fn window(index: u32, state: *mut Loop) -> c_long {
     // SAFETY: `bpf_loop` hands over what `run` gave it; every pointer in it is a live map value.
     let (room, it) = unsafe { (&mut *(*state).room, &mut *(*state).connection) };
-    if !room.io.wants_window(it) {
+    if !room.io.wants_window(it) || index >= MAX_WINDOWS && !room.io.has_frames(it) {
         return 1;
     }
     let to = room.io.open_window(it);
