@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 mod client;
+mod http2;
 mod tls;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, process::Command, time::Duration};

@@ -105,17 +105,31 @@ fn start_proxy_by((scheme, backend): (&str, SocketAddr), tls: Option<&Certificat
         "proxy_cache_path cache keys_zone=z:1m;\n  log_format fields escape=json '{{{fields}}}';\n\
          \x20 upstream b {{ server {backend}; keepalive 16; }}\n"
     );
-    let keys = tls.map(|tls| {
-        let dir = tls.dir().display();
-        format!("ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key;\n  ")
-    });
     let server = format!(
         "{}location / {{\n    proxy_pass {scheme}://b;\n    proxy_http_version 1.1;\n\
          \x20   proxy_set_header Connection \"\";\n    proxy_cache z;\n  }}",
-        keys.unwrap_or_default()
+        keys(tls)
     );
     let options = if tls.is_some() { " ssl" } else { "" };
     start_listening(&format!("{http}  access_log access.log fields;"), options, &server, |nginx| nginx)
+}
+
+/// Starts one that answers by itself to clients that speak HTTP/2, within TLS if there are certificates.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_http2(tls: Option<&Certificates>) -> Result<Server> {
+    let server = format!("{}location / {{ return 200 answered; }}", keys(tls));
+    let options = if tls.is_some() { " ssl http2" } else { " http2" };
+    start_listening("access_log off;", options, &server, |nginx| nginx)
+}
+
+fn keys(tls: Option<&Certificates>) -> String {
+    let keys = |tls: &Certificates| {
+        let dir = tls.dir().display();
+        format!("ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key;\n  ")
+    };
+    tls.map(keys).unwrap_or_default()
 }
 
 /// Starts it with more in the part of its configuration that is about HTTP, and in that about its only server.
