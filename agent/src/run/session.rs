@@ -120,10 +120,7 @@ impl Session {
         let living = Living::new(sources.iter().any(|source| source.has_live_heap()));
         let threads = sources.iter().any(|source| source.off_cpu().is_some()).then(ThreadTimes::default);
         let stalls = sources.iter().any(|source| source.stall_ns().is_some()).then(Stalls::default);
-        let requests = sources.iter().any(|source| source.requests().is_some());
-        // Beside samples, they are joined with them.
-        let new = if sources.len() > 1 { Requests::joined } else { Requests::default };
-        let requests = requests.then(new);
+        let requests = requests::followed(&sources);
         let mut session = Self {
             probing: None,
             tls: None,

@@ -78,11 +78,7 @@ pub fn message(profile: &Profile) -> pprof::Profile {
                     num_unit: 0,
                 });
             }
-            Sample {
-                location_id,
-                value: sample.values.to_vec(),
-                label,
-            }
+            Sample { location_id, value: sample.values.to_vec(), label }
         })
         .collect();
     // The last type is what viewers show first, by the habit of the format; it is what a period is made of.

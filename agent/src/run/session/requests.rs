@@ -10,8 +10,8 @@ use abi::{
 use super::{Session, TlsProbing};
 use crate::{
     decode::MessageEvent,
-    kernel::KernelError,
-    requests::{Report, Whose},
+    kernel::{KernelError, Source},
+    requests::{Report, Requests, Whose},
 };
 
 /// Those whose samples were lost stay: so many at most.
@@ -39,6 +39,12 @@ impl Serving {
         }
         self.waiting.remove(&(sample.tid, sample.time_ns)).unwrap_or(0)
     }
+}
+
+/// Those of a recording, if it follows any; beside samples, they are joined with them.
+pub(super) fn followed(sources: &[Source]) -> Option<Requests> {
+    let new = if sources.len() > 1 { Requests::joined } else { Requests::default };
+    sources.iter().any(|source| source.requests().is_some()).then(new)
 }
 
 impl Session {
