@@ -20,7 +20,7 @@ use tests::{
 };
 
 /// An hour has 360 windows of the usual length: `BRAZIER_WINDOWS=360` makes as many, of a second each.
-const N_WINDOWS: u64 = 60;
+const N_WINDOWS: u64 = 30;
 const END: Duration = Duration::from_secs(30);
 
 fn free_address() -> Result<SocketAddr> {
