@@ -3,10 +3,9 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    thread,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::{
     libtest, node,
@@ -89,19 +88,9 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     targets.prometheus = fetched("parser of Prometheus", fetch::prometheus::find, tally);
     targets.workerd = fetched("workerd", fetch::workerd::find, tally);
     tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
-    other_kernels(workspace, &targets, tally);
-}
-
-/// Both at once: an emulator has one thread.
-fn other_kernels(workspace: &Workspace, targets: &Targets, tally: &mut Tally) {
-    thread::scope(|scope| {
-        let boot = |kernel| scope.spawn(move || virtual_machine(workspace, targets, kernel));
-        let booted = [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)]
-            .map(|(name, kernel)| (name, boot(kernel)));
-        for (name, booted) in booted {
-            tally.step(name, || booted.join().unwrap_or_else(|_| bail!("whoever runs it panicked")));
-        }
-    });
+    for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
+        tally.step(name, || virtual_machine(workspace, &targets, kernel));
+    }
 }
 
 /// Tests that take one of these skip themselves without it.
