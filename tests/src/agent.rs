@@ -70,16 +70,13 @@ pub fn run<S: AsRef<OsStr>>(dir: &Path, args: impl IntoIterator<Item = S>) -> Re
     Running::start(Command::new(paths::agent()?).current_dir(dir).args(args))?.finish(wait::PATIENCE)
 }
 
-/// Waits until an agent takes samples: it then holds more links than those that follow processes.
+/// Waits until an agent has everything attached that it takes; gives what it holds in the kernel then.
 ///
 /// # Errors
 /// If it does not begin.
 pub fn wait_until_sampling(agent: &Running) -> Result<Objects> {
-    wait::until("the agent takes samples", wait::PATIENCE, || {
-        ensure!(!agent.has_ended(), "the agent ended: {}", agent.stderr()?);
-        let objects = Objects::held_by(agent.pid());
-        Ok((objects.n_links >= 3).then_some(objects))
-    })
+    agent.wait_until_ready()?;
+    Ok(Objects::held_by(agent.pid()))
 }
 
 impl Recorder {
@@ -114,7 +111,7 @@ impl Recorder {
             .envs(environment.iter().cloned())
             .args(["record", "--output", "x.folded", "--report", "json"])
             .args(args);
-        Ok(Self { running: Running::start(&mut command)?, dir })
+        Ok(Self { running: Running::start_notifying(&mut command)?, dir })
     }
 
     /// Waits until it takes samples.

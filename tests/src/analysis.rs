@@ -62,7 +62,7 @@ impl Analyzing {
     pub fn start(pid: u32, options: &[&str]) -> Result<Self> {
         let mut command = Command::new(paths::agent()?);
         command.args(["analyze", "--format", "json", "--pid", &pid.to_string()]).args(options);
-        Ok(Self(Running::start(&mut command)?))
+        Ok(Self(Running::start_notifying(&mut command)?))
     }
 
     /// Reads profiles.

@@ -5,14 +5,16 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::process::CommandExt as _,
+    os::unix::{net::UnixDatagram, process::CommandExt as _},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
+
+use crate::wait;
 
 /// Long enough for a server to end its workers.
 const GRACE: Duration = Duration::from_secs(3);
@@ -23,6 +25,8 @@ pub struct Running {
     child: Child,
     pid: libc::pid_t,
     name: String,
+    /// Where it says that it is ready, if it was asked to.
+    told: Option<UnixDatagram>,
     /// Its output; files and not pipes, as nobody reads while it runs.
     output: TempDir,
 }
@@ -38,14 +42,33 @@ pub struct Finished {
     pub stderr: String,
 }
 
+fn output_dir() -> Result<TempDir> {
+    tempfile::tempdir().context("cannot create a directory for output")
+}
+
 impl Running {
     /// Starts a process with no input.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
+        Self::spawn(command, output_dir()?, None)
+    }
+
+    /// The same of a process that says when it is ready, as a service says so to its manager (`sd_notify`).
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_notifying(command: &mut Command) -> Result<Self> {
+        let output = output_dir()?;
+        let socket = output.path().join("notify");
+        let told = UnixDatagram::bind(&socket).context("cannot listen in the directory for output")?;
+        told.set_nonblocking(true)?;
+        Self::spawn(command.env("NOTIFY_SOCKET", socket), output, Some(told))
+    }
+
+    fn spawn(command: &mut Command, output: TempDir, told: Option<UnixDatagram>) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let output = tempfile::tempdir().context("cannot create a directory for output")?;
         let file =
             |name: &str| File::create(output.path().join(name)).context("cannot create an output file");
         command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?).process_group(0);
@@ -59,13 +82,33 @@ impl Running {
         }
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let pid = libc::pid_t::try_from(child.id()).context("a process ID beyond the kernel's range")?;
-        Ok(Self { child, pid, name, output })
+        Ok(Self { child, pid, name, told, output })
     }
 
     /// Its ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid.unsigned_abs()
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// If it ends before, or was not asked to say so.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let told = self.told.as_ref().with_context(|| format!("{} was not asked to say so", self.name))?;
+        wait::until("it is ready", wait::PATIENCE, || {
+            let mut message = [0; 256];
+            match told.recv(&mut message) {
+                Ok(n) if message[..n].starts_with(b"READY=1") => Ok(Some(())),
+                Ok(n) => bail!("{} says {:?}", self.name, String::from_utf8_lossy(&message[..n])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ensure!(!self.has_ended(), "{} ended: {}", self.name, self.stderr()?);
+                    Ok(None)
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     /// Its children now.

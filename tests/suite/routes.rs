@@ -115,7 +115,7 @@ fn what_nginx_compresses_for_one_route_is_on_no_other_though_both_are_served_at_
 fn follow(pid: u32) -> Result<Running> {
     let mut command = Command::new(paths::agent()?);
     command.args(["requests", "--stacks", "--json", "--frequency", "199", "--duration", "60s", "--pid"]);
-    let running = Running::start(command.arg(pid.to_string()))?;
+    let running = Running::start_notifying(command.arg(pid.to_string()))?;
     agent::wait_until_sampling(&running)?;
     Ok(running)
 }

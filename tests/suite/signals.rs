@@ -48,7 +48,7 @@ fn a_second_signal_ends_the_agent_at_once() -> Result<()> {
     ensure!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) } == 0, "cannot make a pipe");
     let mut command = Command::new(paths::agent()?);
     command.arg("record").args(pid_args(hot.pid(), &["-d", "60s", "--format", "folded", "-o"])).arg(&pipe);
-    let running = Running::start(&mut command)?;
+    let running = Running::start_notifying(&mut command)?;
     let objects = agent::wait_until_sampling(&running)?;
     running.signal(libc::SIGINT)?;
     std::thread::sleep(Duration::from_millis(700));
@@ -65,7 +65,7 @@ fn an_agent_that_is_killed_leaves_nothing_in_the_kernel() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut command = Command::new(paths::agent()?);
     command.current_dir(dir.path()).arg("record").args(pid_args(hot.pid(), &["-d", "60s", "-o", "x.svg"]));
-    let running = Running::start(&mut command)?;
+    let running = Running::start_notifying(&mut command)?;
     let objects = agent::wait_until_sampling(&running)?;
     let (n_programs, n_maps) = (objects.programs.len(), objects.maps.len());
     assert!(n_programs >= 3 && n_maps >= 3, "it holds next to nothing: {objects:?}");

@@ -12,6 +12,7 @@ mod memory_stacks;
 pub mod record;
 pub mod requests;
 mod say;
+mod shown;
 pub mod top;
 pub mod unwind;
 

@@ -16,18 +16,17 @@ use std::{
 
 use abi::counter::Counter;
 use anyhow::{Context as _, anyhow, bail};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use profile::{FirstStacks, Loss, Meta, Overhead, Profile, Report, TextStyle, UnwindTables};
 
 use crate::{
     args::{RecordArgs, ReportForm},
     assemble,
-    commands::cache,
-    debuginfod::{self, Debuginfod, Settings},
+    commands::{cache, shown},
+    debuginfod::{Debuginfod, Settings},
     kernel::{self, Clock, Source, probe},
     output,
     procfs::{self, cgroup},
-    run::{self, Command, Options, Recording, Targets, shell_code},
+    run::{Command, Options, Recording, Targets, shell_code},
     send::file::Destination,
     symbolize::{self, Symbolizer},
 };
@@ -64,14 +63,13 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<(Recording, Profile)> 
         if args.debuginfod { Some(Settings::of(|name| std::env::var(name).ok())?) } else { None };
     let Recorded { recording, description, no_cache, stop } = record_sources(args, sources)?;
 
-    let fetching =
-        ProgressBar::no_length().with_style(style("fetching {spinner} {msg}  Ctrl-C does without"));
+    let fetching = shown::fetching();
     if debuginfod.is_some() {
         // From here on, a signal ends the fetching.
         stop.store(false, Ordering::Relaxed);
     }
     let debuginfod =
-        debuginfod.map(|settings| Debuginfod::new(settings, show_progress(fetching.clone(), stop)));
+        debuginfod.map(|settings| Debuginfod::new(settings, shown::fetched(fetching.clone(), stop)));
     let mut symbolizer =
         Symbolizer::new(symbolize::Options { inlines: args.inlines, ..Default::default() }, debuginfod);
     let mut meta = meta(&recording, description);
@@ -125,7 +123,6 @@ pub(super) fn record_sources(args: &RecordArgs, sources: Vec<Source>) -> anyhow:
     };
 
     let stop = stop_on_signals()?;
-    let bar = progress_bar(duration);
     let options = Options {
         targets,
         follow_children: !args.no_children,
@@ -136,12 +133,8 @@ pub(super) fn record_sources(args: &RecordArgs, sources: Vec<Source>) -> anyhow:
         over_time: false,
         duration,
     };
-    let recording = run::record(options, &stop, |elapsed, n_samples| {
-        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        bar.set_message(format!("{n_samples} samples"));
-    });
-    bar.finish_and_clear();
-    Ok(Recorded { recording: recording?, description, no_cache, stop })
+    let recording = shown::record(options, &stop, "samples")?;
+    Ok(Recorded { recording, description, no_cache, stop })
 }
 
 /// What is missing for any recording on this host, and what mends it.
@@ -200,31 +193,6 @@ pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
         install().context("cannot handle signals")?;
     }
     Ok(stop)
-}
-
-/// A bar on a terminal; nothing when stderr is piped.
-pub(super) fn progress_bar(duration: Option<Duration>) -> ProgressBar {
-    let (bar, template) = match duration {
-        Some(duration) => {
-            let bar = ProgressBar::new(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-            (bar, "recording [{bar:30}] {elapsed} {msg}  Ctrl-C ends early")
-        }
-        None => (ProgressBar::new_spinner(), "recording {spinner} {elapsed} {msg}  Ctrl-C ends early"),
-    };
-    bar.with_style(style(template))
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// Tells on a terminal what is being fetched, until `stop` is set.
-fn show_progress(bar: ProgressBar, stop: Arc<AtomicBool>) -> debuginfod::Progress {
-    Box::new(move |build_id, n_bytes| {
-        bar.set_message(format!("debug information {build_id}: {}", HumanBytes(n_bytes)));
-        bar.tick();
-        !stop.load(Ordering::Relaxed)
-    })
 }
 
 pub(super) fn meta(recording: &Recording, command: String) -> Meta {

@@ -2,11 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    cache,
-    record::{self, progress_bar},
-    say,
-};
+use super::{cache, record, say, shown};
 use crate::{
     aggregate::Key,
     args::{ReportForm, RequestsArgs, TableCacheArgs},
@@ -14,7 +10,7 @@ use crate::{
     kernel::{OffCpu, Requests, Source},
     procfs::cgroup,
     requests::{self, SlowRequest},
-    run::{self, Options, Recording, Targets},
+    run::{Options, Recording, Targets},
     symbolize::{self, Symbolizer},
 };
 
@@ -49,7 +45,6 @@ pub fn run(args: &RequestsArgs) -> anyhow::Result<u8> {
         (TABLE_BYTES, None)
     };
     let stop = record::stop_on_signals()?;
-    let bar = progress_bar(Some(args.duration));
     let options = Options {
         targets,
         follow_children: !args.no_children,
@@ -60,12 +55,7 @@ pub fn run(args: &RequestsArgs) -> anyhow::Result<u8> {
         over_time: false,
         duration: Some(args.duration),
     };
-    let recording = run::record(options, &stop, |elapsed, n_requests| {
-        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        bar.set_message(format!("{n_requests} requests"));
-    });
-    bar.finish_and_clear();
-    let mut recording = recording?;
+    let mut recording = shown::record(options, &stop, "requests")?;
     let mut report = recording.requests.take().context("requests were not followed")?;
     if args.stacks {
         report.slowest = Some(slowest(&recording));

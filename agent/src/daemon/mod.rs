@@ -20,7 +20,6 @@ pub mod http;
 pub mod lost;
 pub mod memory_guard;
 pub mod metrics;
-pub mod notify;
 mod observe;
 mod reading;
 mod reporter;
@@ -31,8 +30,4 @@ pub mod status;
 mod streams;
 mod tally;
 
-/// An error and its causes, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
+use crate::causes::causes;

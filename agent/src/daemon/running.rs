@@ -21,7 +21,7 @@ use super::{
     governor::Governor,
     handler::{Current, Handling},
     http::Server,
-    notify, observe,
+    observe,
     reporter::{Reporter, ReporterSettings},
     service,
     spacing::Spacing,
@@ -32,7 +32,7 @@ use crate::{
     clock,
     config::{self, Config, ExtraEvent},
     kernel::{self, Source},
-    procfs,
+    notify, procfs,
     run::Choose,
     select::{Selector, Users},
     send::{

@@ -14,12 +14,12 @@ use super::{
     engine::{Ended, Shared},
     figures::ConfigFigures,
     handler::Current,
-    notify,
     running::{Carried, NotStarted, Running},
 };
 use crate::{
     clock,
     config::{self, Config},
+    notify,
 };
 
 /// Runs until it is asked to end; gives the exit code.

@@ -97,8 +97,8 @@ pub enum RunError {
     },
 }
 
-/// Records until the time is over, the targets have ended or `stop` is set. `progress` is told, ten times a
-/// second, how long it has been and how many samples there are.
+/// Records until the time is over, the targets have ended or `stop` is set. `progress` is told, when everything is attached
+/// and then ten times a second, how long it has been and how many samples there are.
 ///
 /// # Errors
 /// If a target is not there, or the kernel refuses what is needed.
@@ -131,6 +131,7 @@ pub fn record(
         command.release()?;
     }
     let began = Instant::now();
+    progress(Duration::ZERO, 0);
     let end = loop {
         if stop.load(Ordering::Relaxed) {
             break End::Stopped;

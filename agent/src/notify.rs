@@ -1,4 +1,4 @@
-//! What a service manager is told (`sd_notify`): nothing where there is none.
+//! What a service manager, or a script that waits as one does, is told (`sd_notify`): nothing where there is none.
 
 use std::io;
 
