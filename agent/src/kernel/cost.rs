@@ -61,7 +61,7 @@ pub(super) fn enable_statistics() -> Option<Statistics> {
     enable_stats(Stats::RunTime).ok().map(|descriptor| Statistics::Held { _descriptor: descriptor })
 }
 
-/// The same if anybody will be told: requests have no such figure, and the clock would be a third of what they cost.
+/// The same if anybody will be told: requests have no such figure, and the clock is read twice at each run.
 pub(super) fn enable_statistics_of(sources: &[Source]) -> Option<Statistics> {
     let is_told = |source: &Source| !matches!(source, Source::Requests(_));
     if sources.iter().any(is_told) { enable_statistics() } else { None }

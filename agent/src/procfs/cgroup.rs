@@ -111,6 +111,13 @@ pub fn mount_point() -> Result<PathBuf, CgroupError> {
     parse_mount_point(&text).ok_or(CgroupError::NotMounted)
 }
 
+/// Whether a process is in a control group or below it; all are, where there is none.
+#[must_use]
+pub fn is_member(pid: u32, group: Option<&Path>) -> bool {
+    let Some(group) = group else { return true };
+    path_of(pid).is_ok_and(|path| path.is_some_and(|path| path.starts_with(group)))
+}
+
 /// The control group of a process, as a path below the hierarchy's root; none when it is only in version 1.
 pub fn path_of(pid: u32) -> Result<Option<PathBuf>, CgroupError> {
     let path = format!("/proc/{pid}/cgroup");

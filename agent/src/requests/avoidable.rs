@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{
-    open::OpenRequests, repeats::Repeats, report::milliseconds, served::Content, server::ServerConnection,
-    times::TimesReport,
+    open::OpenRequests, repeats::Repeats, served::Content, server::ServerConnection, times::TimesReport,
 };
 
 /// Whether it can be avoided, `agent analyze` says.
@@ -77,12 +76,9 @@ impl Avoidable {
         if self.connect.count > 0 {
             writeln!(
                 out,
-                "connecting: {} requests waited for it, mean {} ms, median {}, p99 {}, max {}",
+                "connecting: {} requests waited for it, {}",
                 self.connect.count,
-                milliseconds(self.connect.mean_ns),
-                milliseconds(self.connect.median_ns),
-                milliseconds(self.connect.p99_ns),
-                milliseconds(self.connect.max_ns)
+                self.connect.text()
             )?;
         }
         if self.repeated > 0 {

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::{
     MAX_CONNECTIONS,
-    report::milliseconds,
     times::{Times, TimesReport},
 };
 
@@ -155,19 +154,19 @@ impl Http2 {
 /// Writes it for people.
 pub(super) fn write_text(it: &Http2Report, out: &mut impl Write) -> io::Result<()> {
     for (side, what) in [(&it.served, "served"), (&it.asked, "asked of others")] {
+        if side.full > 0 {
+            writeln!(out, "HTTP/2, {what}: {} streams had no room among those under way", side.full)?;
+        }
         if side.streams + side.reset + side.unfinished == 0 {
             continue;
         }
         writeln!(
             out,
-            "HTTP/2, {what}: {} streams, {} reset, {} unfinished; mean {} ms, median {}, p99 {}, max {}; {} and {} frames",
+            "HTTP/2, {what}: {} streams, {} reset, {} unfinished; {}; {} and {} frames",
             side.streams,
             side.reset,
             side.unfinished,
-            milliseconds(side.total.mean_ns),
-            milliseconds(side.total.median_ns),
-            milliseconds(side.total.p99_ns),
-            milliseconds(side.total.max_ns),
+            side.total.text(),
             side.frames_of_requests,
             side.frames_of_responses
         )?;

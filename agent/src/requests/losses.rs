@@ -21,6 +21,8 @@ pub struct Losses {
     pub routes_full: u64,
     /// Answers of others to paths that had no room: whether they repeat is not known.
     pub paths_full: u64,
+    /// Samples of requests that might be among the slowest, whose stack had no room.
+    pub stacks_full: u64,
     /// What became of messages, lost because the ring was full.
     pub messages_lost: u64,
     /// Heads that could not be read: the rest of their connection is not seen.

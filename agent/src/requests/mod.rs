@@ -106,7 +106,8 @@ impl Requests {
 
     /// A stack was seen while its thread was busy with a request.
     pub fn seen(&mut self, whose: Whose, key: Key, weight: u64) {
-        self.slowest.seen(whose.request, &self.open, key, weight);
+        let has_room = self.slowest.seen(whose.request, &self.open, key, weight);
+        self.losses.stacks_full += u64::from(!has_room);
     }
 
     /// The slowest that were answered so far, with what was seen of them.

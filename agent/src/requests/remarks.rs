@@ -35,6 +35,7 @@ impl Losses {
                 self.tls_calls_missed,
                 "calls of libraries for TLS were missed: the rest of their connection is not seen",
             ),
+            (self.stacks_full, "samples had no room with their request: its stacks are not all"),
             (self.messages_lost, "messages were lost: the ring was full"),
             (self.heads_unread, "heads could not be read: the rest of their connection is not seen"),
             (self.connections_unfollowed, "connections could not be followed"),

@@ -88,17 +88,18 @@ pub(super) struct Slowest {
 }
 
 impl Slowest {
-    /// A stack was seen while its thread was busy with a request, which is under way or has just been answered.
-    pub(super) fn seen(&mut self, request: RequestId, open: &OpenRequests, key: Key, weight: u64) {
+    /// A stack was seen while its thread was busy with a request, which is under way or has just been answered. Gives whether
+    /// there was room, if there was any need.
+    pub(super) fn seen(&mut self, request: RequestId, open: &OpenRequests, key: Key, weight: u64) -> bool {
         let seen = match self.slowest.iter_mut().find(|(id, _)| *id == request) {
             Some((_, slow)) => &mut slow.seen,
-            None if open.whose(request).is_none() => return,
+            None if open.whose(request).is_none() => return true,
             None => {
                 if self.held.len() >= MAX_HELD && !self.held.contains_key(&request) {
                     // Those that have gone without an answer.
                     self.held.retain(|id, _| open.whose(*id).is_some());
                     if self.held.len() >= MAX_HELD {
-                        return;
+                        return false;
                     }
                 }
                 self.held.entry(request).or_default()
@@ -112,8 +113,9 @@ impl Slowest {
                 it.off_cpu_ns = it.off_cpu_ns.saturating_add(off_cpu_ns);
             }
             None if has_room => seen.push(Seen { key, n_samples: 1, off_cpu_ns }),
-            None => {}
+            None => return false,
         }
+        true
     }
 
     /// A request has been answered.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::report::milliseconds;
+
 /// So many are kept as they are.
 const N_EXACT: usize = 512;
 /// Buckets of each power of two, as a power of two.
@@ -43,6 +45,15 @@ pub struct TimesReport {
     pub p99_ns: u64,
     /// How far they are spread.
     pub standard_deviation_ns: u64,
+}
+
+impl TimesReport {
+    /// `mean 1.234 ms, median 1.100, p99 3.000, max 3.100`.
+    pub(super) fn text(&self) -> String {
+        let [mean, median, p99, max] =
+            [self.mean_ns, self.median_ns, self.p99_ns, self.max_ns].map(milliseconds);
+        format!("mean {mean} ms, median {median}, p99 {p99}, max {max}")
+    }
 }
 
 impl Times {

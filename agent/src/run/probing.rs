@@ -140,7 +140,7 @@ impl Probing {
 
     fn arm_file(&mut self, kernel: &mut Kernel, object: &Arc<ObjectFile>, pid: u32, file: FileId) {
         let mut probes = self.probes_of(object, file).to_vec();
-        if !probes.is_empty() && !self.is_member(pid) {
+        if !probes.is_empty() && !cgroup::is_member(pid, self.group.as_deref()) {
             probes.clear();
         }
         if !probes.is_empty() {
@@ -194,12 +194,6 @@ impl Probing {
             self.report.probed.push(Probed { path, probe, n_processes: 0, n_hits: None });
             self.report.probed.len() - 1
         })
-    }
-
-    /// Whether a process is in the control group, where there is one.
-    fn is_member(&self, pid: u32) -> bool {
-        let Some(group) = &self.group else { return true };
-        cgroup::path_of(pid).is_ok_and(|path| path.is_some_and(|path| path.starts_with(group)))
     }
 
     /// Puts probes in and takes them out as it is time for it, so that they cost no more than they may.

@@ -10,6 +10,7 @@ use std::{
 
 use super::world::World;
 use crate::{
+    causes::causes,
     kernel::{Kernel, KernelError, Point, ProbeId},
     object::ObjectFile,
     process::{Backing, FileId},
@@ -18,7 +19,7 @@ use crate::{
     tls,
 };
 
-/// Libraries in processes. Above this, whoever comes is not probed, which the report says.
+/// Libraries in processes at once. Above this, whoever comes is not probed, which the report says.
 const MAX_ARMED: usize = 4096;
 /// Processes of which the report says why they were not read.
 const MAX_UNREAD: usize = 32;
@@ -46,7 +47,7 @@ pub(super) struct TlsProbing {
 impl TlsProbing {
     /// Loads what probes run; without them, requests in clear are followed.
     pub(super) fn start(kernel: &mut Kernel, group: Option<PathBuf>, follow_children: bool) -> Self {
-        let refused = kernel.load_tls_probes(follow_children).err().map(|error| explained(&error));
+        let refused = kernel.load_tls_probes(follow_children).err().map(|error| causes(&error));
         Self {
             group,
             refused,
@@ -65,7 +66,10 @@ impl TlsProbing {
         }
         let live: HashSet<u32> = world.processes.live_pids().into_iter().collect();
         for (_, id) in self.armed.extract_if(|(pid, _), _| !live.contains(pid)) {
-            id.map_or(Ok(()), |id| kernel.detach_tls_probes(id))?;
+            if let Some(id) = id {
+                self.n_armed -= 1;
+                kernel.detach_tls_probes(id)?;
+            }
         }
         for pid in live {
             let Some(image) = world.processes.present_image(pid) else { continue };
@@ -91,12 +95,14 @@ impl TlsProbing {
     ) -> Option<ProbeId> {
         let points = Arc::clone(self.files.entry(file).or_insert_with(|| points(object)));
         let number = NonZeroU32::new(pid)?;
-        if points.is_empty() || !self.is_member(pid) {
+        if points.is_empty() || !cgroup::is_member(pid, self.group.as_deref()) {
             return None;
         }
         let path = object.path.to_string_lossy().into_owned();
         if self.n_armed == MAX_ARMED {
-            self.found.insert(pid, Some("there are probes in enough processes".to_owned()));
+            let reason =
+                format!("libraries of {MAX_ARMED} processes have probes already: follow fewer processes");
+            self.found.insert(pid, Some(reason));
             return None;
         }
         match kernel.attach_tls_probes(number, &object.file, &points) {
@@ -108,16 +114,10 @@ impl TlsProbing {
             }
             Err(error) if error.is_of_ended_process() => None,
             Err(error) => {
-                self.found.insert(pid, Some(format!("{path}: {}", explained(&error))));
+                self.found.insert(pid, Some(format!("{path}: {}", causes(&error))));
                 None
             }
         }
-    }
-
-    /// Whether a process is in the control group, where there is one.
-    fn is_member(&self, pid: u32) -> bool {
-        let Some(group) = &self.group else { return true };
-        cgroup::path_of(pid).is_ok_and(|path| path.is_some_and(|path| path.starts_with(group)))
     }
 
     /// What became of them, and why of so many connections of processes nothing was read.
@@ -155,15 +155,4 @@ fn points(object: &ObjectFile) -> Arc<[Point]> {
         has_return: function.has_return(),
     };
     tls::search(object).into_iter().map(point).collect()
-}
-
-/// An error with what led to it.
-fn explained(error: &KernelError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

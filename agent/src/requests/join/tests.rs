@@ -189,3 +189,24 @@ fn the_profile_of_requests_has_their_time_by_process_route_and_status() {
     let found = folded(Source::Requests(kernel::Requests::default()), &[], &requests);
     assert_eq!(found, "nginx;GET /a/{n};200 GET /a/{n} 100\nnginx;GET /b;200 GET /b 5\n");
 }
+
+#[test]
+fn stacks_that_have_no_room_with_their_request_are_counted() {
+    let mut requests = Requests::joined();
+    requests.apply(&event((1, ASKS, 1000, "/")));
+    let whose = requests.serving(1).expect("one is under way");
+    for user in 0..70 {
+        let key = Key {
+            event: Event::CPU,
+            image: ImageId::default(),
+            tid: 1,
+            user: Some(user),
+            kernel: None,
+            waker: None,
+            route: None,
+        };
+        requests.seen(whose, key, 1);
+    }
+    // 64 are kept.
+    assert_eq!(requests.losses.stacks_full, 6);
+}
