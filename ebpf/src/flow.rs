@@ -24,6 +24,8 @@ use crate::head::{MODE_BEGIN, MODE_FRAMES, Scan, Step, foreign, is_settings};
 /// What a body of chunks ends with, in [`Flow::tail`].
 const LAST_CHUNK: u64 = 0x000d_0a30_0d0a_0d0a;
 const LAST_CHUNK_MASK: u64 = 0x00ff_ffff_ffff_ffff;
+/// So many of the last bytes of a call say whether a body of chunks is over.
+pub const LAST_CHUNK_BYTES: u64 = 7;
 /// The end of a head, in the same place.
 const HEAD_END_TAIL: u64 = 0x0d0a;
 
@@ -192,7 +194,7 @@ impl Io {
         self.left > 0 && flow_of(connection, self.direction).state == FLOW_CHUNKED
     }
 
-    /// Takes it; `tail` are the last bytes of the call, eight or as many as it has, the latest lowest.
+    /// Takes it; `tail` are the last bytes of the call, [`LAST_CHUNK_BYTES`] or as many as it has, the latest lowest.
     #[inline(always)]
     pub fn finish(&mut self, connection: &mut Connection, tail: u64, sink: &mut impl Sink) {
         let n_left = self.left;

@@ -16,6 +16,10 @@ pub use begin::{Begin, begin, foreign, is_known_beginning, is_settings};
 
 use crate::swar::{digits, find, first, position, power_of_ten, small, text};
 
+/// As many as a step reads at most: most of a head is lines that say nothing, and a step for each word of them would be most of
+/// the cost.
+const WORDS_OF_STEP: u32 = 8;
+
 /// Any place in the window; the room behind it is for what is read past its end.
 const AT_MASK: u64 = 2 * WINDOW_BYTES as u64 - 1;
 const ROOM_BYTES: usize = 2 * WINDOW_BYTES + 64;
@@ -162,7 +166,7 @@ impl Scan {
         }
     }
 
-    /// Reads on, by eight bytes at most.
+    /// Reads on, by a few words at most.
     #[inline(always)]
     pub fn step(&mut self) -> Step {
         if self.at >= self.n {
@@ -175,19 +179,31 @@ impl Scan {
         if self.mode == MODE_BEGIN {
             return self.begin(word);
         }
-        let found = find(word, b'\n');
-        if found == 0 {
-            self.at += 8;
-            return Step::More;
+        self.read_lines(word)
+    }
+
+    /// Reads to the end of a line that says something, or for a few words.
+    #[inline(always)]
+    fn read_lines(&mut self, mut word: u64) -> Step {
+        for _ in 0..WORDS_OF_STEP {
+            let found = find(word, b'\n');
+            if found == 0 {
+                self.at += 8;
+            } else {
+                let end = self.at + position(found);
+                if end >= self.n {
+                    return Step::Short;
+                }
+                let line = self.line;
+                self.at = end + 1;
+                self.line = end + 1;
+                if self.head.flags & HEAD_STARTED == 0 || is_wanted(self.word(line) as u8) {
+                    return self.read_line(line, end);
+                }
+            }
+            word = self.word(self.at);
         }
-        let end = self.at + position(found);
-        if end >= self.n {
-            return Step::Short;
-        }
-        let line = self.line;
-        self.at = end + 1;
-        self.line = end + 1;
-        self.read_line(line, end)
+        Step::More
     }
 
     #[inline(always)]
@@ -354,6 +370,12 @@ impl Scan {
         };
         self.head.content |= if is_text { CONTENT_COMPRESSIBLE } else { CONTENT_INCOMPRESSIBLE };
     }
+}
+
+/// Whether a line that begins so may be one that is read: content, transfer, or the end of the head.
+#[inline(always)]
+fn is_wanted(byte: u8) -> bool {
+    matches!(byte, b'c' | b'C' | b't' | b'T' | b'\r' | b'\n')
 }
 
 /// The number of a method, see [`abi::request::METHODS`].

@@ -94,7 +94,6 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
             if result == 0 && (third != 0 || call == RECVMSG) {
                 ended(&current, fd, INCOMING as u64);
             } else if result > 0 && !is_peek {
-                tls::note(&current, fd, INCOMING as u64);
                 moved(&current, fd, INCOMING as u64, memory_of(call, second, third, result as u64));
             }
         }
@@ -107,7 +106,6 @@ pub(crate) fn left(ctx: &BtfTracePointContext) {
         }
         _ => {
             if result > 0 {
-                tls::note(&current, fd, OUTGOING as u64);
                 moved(&current, fd, OUTGOING as u64, memory_of(call, second, third, result as u64));
             }
         }

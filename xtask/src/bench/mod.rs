@@ -2,6 +2,7 @@
 //!
 //! Each measurement is one row of [`MEASUREMENTS`] and renders the table between its own markers.
 
+mod awake;
 mod bpf_stats;
 mod bpftool;
 pub(crate) mod child;

@@ -22,7 +22,7 @@ const ADDRESS: &str = "127.0.0.2:18080";
 /// One worker, so that a CPU profile of it is a profile of the server.
 const WORKERS: u32 = 1;
 /// What proxies mostly send: small and larger answers, compressed.
-const FILES: [(&str, usize); 2] = [("small.txt", 1024), ("large.txt", 16 * 1024)];
+const FILES: [(&str, usize); 3] = [("small.txt", 1024), ("large.txt", 16 * 1024), ("page.txt", 24 * 1024)];
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs until dropped.
@@ -42,6 +42,11 @@ impl Nginx {
     /// Load is for the smaller file: as many requests as can be.
     pub(crate) fn start_small() -> Result<Self> {
         Self::start_with("small.txt")
+    }
+
+    /// Load is for the largest file.
+    pub(crate) fn start_page() -> Result<Self> {
+        Self::start_with("page.txt")
     }
 
     fn start_with(page: &'static str) -> Result<Self> {

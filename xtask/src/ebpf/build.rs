@@ -63,8 +63,14 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, linker: &Linke
 }
 
 fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Result<OsString> {
-    let mut flags: Vec<OsString> =
-        ["-Cdebuginfo=2", "-Clink-arg=--btf", "--cfg=bpf_target_arch=\"x86_64\""].map(OsString::from).into();
+    let mut flags: Vec<OsString> = [
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+        "-Clink-arg=--disable-expand-memcpy-in-order",
+        "--cfg=bpf_target_arch=\"x86_64\"",
+    ]
+    .map(OsString::from)
+    .into();
     for (from, to) in renames(workspace, toolchain)? {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);

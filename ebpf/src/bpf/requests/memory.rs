@@ -7,12 +7,19 @@ use aya_ebpf::{
     cty::{c_long, c_void},
     helpers::generated::{bpf_ktime_get_ns, bpf_loop, bpf_probe_read_user},
 };
-use ebpf::{flow::Io, head::is_known_beginning};
+use ebpf::{
+    flow::{Io, LAST_CHUNK_BYTES},
+    head::is_known_beginning,
+};
 
 use super::super::{maps::IO, swap::swap};
 
 /// More than the kernel takes (`UIO_MAXIOV`) is never needed: what is sent in more pieces is not looked at whole.
 const MAX_VECTORS: u32 = 64;
+
+/// Entries of a vector that are read at once: an answer has a handful, and each reading costs more than they do.
+const ENTRIES_AT_ONCE: usize = 8;
+const ENTRY_BYTES: u64 = 16;
 
 /// So much of a vector is enough for a window.
 const ENOUGH_BYTES: u64 = 64;
@@ -49,6 +56,10 @@ pub(super) struct Gather {
     left: u64,
     /// The last bytes.
     pub(super) tail: u64,
+    /// Where those entries of the vector begin that were read last, and how long they are.
+    entries: [[u64; 2]; ENTRIES_AT_ONCE],
+    /// One more than the number of the first of them; 0 if none has been read.
+    pub(super) entries_from: u64,
 }
 
 /// What does not fit on the stack of a program.
@@ -194,10 +205,36 @@ pub(super) fn tail(room: &mut Room, base: u64, n_bytes: u64) {
 /// Goes through the vector of a call: reads `want` bytes from `skip` on, and the last.
 #[inline(always)]
 pub(super) fn gather(room: &mut Room, skip: u64, want: u64, to: u64) {
-    room.gather = Gather { skip, want, to, n_read: 0, left: room.memory.n_bytes, tail: 0 };
+    room.gather.skip = skip;
+    room.gather.want = want;
+    room.gather.to = to;
+    room.gather.n_read = 0;
+    room.gather.left = room.memory.n_bytes;
+    room.gather.tail = 0;
     let mut room: *mut Room = room;
     // SAFETY: as in `run`.
     unsafe { bpf_loop(MAX_VECTORS, vector as *mut c_void, (&raw mut room).cast(), 0) };
+}
+
+/// An entry of the vector, of which those before it have been read.
+#[inline(always)]
+fn entry(room: &mut Room, index: u64) -> Option<[u64; 2]> {
+    const MAX_BYTES: u64 = ENTRY_BYTES * ENTRIES_AT_ONCE as u64;
+    let place = index as usize % ENTRIES_AT_ONCE;
+    if place == 0 && room.gather.entries_from != index + 1 {
+        let n_bytes = (room.memory.n_vectors - index) * ENTRY_BYTES;
+        // The compiler knows the bound; the verifier does not.
+        let n_bytes = if n_bytes < MAX_BYTES { black_box(n_bytes) & (2 * MAX_BYTES - 1) } else { MAX_BYTES };
+        let n_bytes = if n_bytes > MAX_BYTES { MAX_BYTES } else { n_bytes } as u32;
+        let from = room.memory.base + index * ENTRY_BYTES;
+        let to = room.gather.entries.as_mut_ptr();
+        // SAFETY: at most as many bytes as there is room for; the helper checks the address.
+        if unsafe { bpf_probe_read_user(to.cast(), n_bytes, from as *const _) } != 0 {
+            return None;
+        }
+        room.gather.entries_from = index + 1;
+    }
+    Some(room.gather.entries[black_box(place) % ENTRIES_AT_ONCE])
 }
 
 /// One entry of a vector.
@@ -208,12 +245,12 @@ extern "C" fn vector(index: u32, state: *mut *mut Room) -> c_long {
     if u64::from(index) >= room.memory.n_vectors || room.gather.left == 0 {
         return 1;
     }
-    let Some([base, n_bytes]) = read_pair(room.memory.base + u64::from(index) * 16) else { return 1 };
+    let Some([base, n_bytes]) = entry(room, index.into()) else { return 1 };
     let n_bytes = if n_bytes < room.gather.left { n_bytes } else { room.gather.left };
     room.gather.left -= n_bytes;
     if room.gather.want == 0 {
         // Only the end is wanted.
-        if room.gather.left < WORD_BYTES {
+        if room.gather.left < LAST_CHUNK_BYTES {
             tail(room, base, n_bytes);
         }
         return 0;

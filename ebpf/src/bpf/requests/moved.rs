@@ -3,7 +3,7 @@
 use abi::{
     counter::Counter,
     limits::{MAX_FRAME_WINDOWS, MAX_WINDOWS, WINDOW_BYTES},
-    request::{Connection, MESSAGE_TLS, ROLE_UNKNOWN},
+    request::{Connection, FLOW_FOREIGN, HEAD_STARTED, MESSAGE_TLS, ROLE_UNKNOWN},
 };
 use aya_ebpf::{
     cty::{c_long, c_void},
@@ -14,6 +14,7 @@ use super::{
     super::{maps::count, serving, target::Current},
     connection::{Ring, add, connection, key},
     memory::{Memory, OF_CALLS, Room, copy, gather, is_connection, prepare, room, tail},
+    tls,
 };
 
 /// More turns than any window has bytes.
@@ -29,7 +30,11 @@ struct Loop {
 #[inline(always)]
 pub(super) fn moved(current: &Current, fd: u64, direction: u64, memory: Memory) {
     let key = key(current, fd);
-    let it = match connection(&key) {
+    let found = connection(&key);
+    if !found.as_ref().is_some_and(|it| is_in_clear(it)) {
+        tls::note(fd, direction, found.is_some());
+    }
+    let it = match found {
         // What it says is read in clear, elsewhere.
         Some(it) if it.flags & MESSAGE_TLS != 0 => return,
         Some(it) => it,
@@ -47,9 +52,19 @@ pub(super) fn moved(current: &Current, fd: u64, direction: u64, memory: Memory) 
     serving::moved(current.tid, it);
 }
 
+/// Whether a head has been read on it that nobody had to decrypt, and nothing else since: no library for TLS is about it.
+#[inline(always)]
+fn is_in_clear(it: &Connection) -> bool {
+    let [incoming, outgoing] = &it.flows;
+    it.flags & MESSAGE_TLS == 0
+        && incoming.state != FLOW_FOREIGN
+        && (incoming.head.flags | outgoing.head.flags) & HEAD_STARTED != 0
+}
+
 /// Goes through the bytes of a call. Not inlined: the verifier goes through it once.
 #[inline(never)]
 pub(super) fn run(room: &mut Room, it: &mut Connection) {
+    room.gather.entries_from = 0;
     room.io.begin(it, &mut Ring);
     if room.io.wants_window(it) {
         if room.memory.is_elsewhere != 0 {

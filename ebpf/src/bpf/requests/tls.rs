@@ -58,7 +58,7 @@ pub(crate) fn entered(ctx: &ProbeContext) {
 
 /// A system call has moved bytes: if that was within a function, it says which descriptor is meant.
 #[inline(always)]
-pub(super) fn note(current: &Current, fd: u64, direction: u64) {
+pub(super) fn note(fd: u64, direction: u64, is_connection: bool) {
     if request_flags() & FOLLOW_TLS == 0 {
         return;
     }
@@ -67,7 +67,7 @@ pub(super) fn note(current: &Current, fd: u64, direction: u64) {
     let call = unsafe { &mut *call };
     // Within a handshake something else may be written: keys, for example.
     let is_meant = call.what & TLS_SHAKES_HANDS == 0 && call.what & TLS_SENDS == direction;
-    if is_meant || connection(&key(current, fd)).is_some() {
+    if is_meant || is_connection {
         call.descriptor = fd & NO_DESCRIPTOR;
     }
 }
