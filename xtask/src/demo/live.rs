@@ -25,6 +25,8 @@ const HTTP_PORT: u16 = 14318;
 const WEB_PORT: u16 = 14040;
 /// Until the first window is over, delivered, and in the store.
 const FIRST_PROFILE_TIMEOUT: Duration = Duration::from_secs(90);
+/// What the page shows: `{service="nginx"}` of the last minutes, again and again.
+const VIEW: &str = "match=%7Bservice%3D%22nginx%22%7D&from=now-5m&live=1";
 const POLL: Duration = Duration::from_millis(500);
 /// wrk is told how long it is to run; this much longer than the rest.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -65,7 +67,7 @@ pub(super) fn run(workspace: &Workspace, run_time: Duration) -> Result<()> {
         thread::sleep(POLL);
     }
     println!(
-        "open http://{HOST}:{WEB_PORT}/?service=nginx in a browser; Ctrl-C ends it, and so do {} minutes",
+        "open http://{HOST}:{WEB_PORT}/?{VIEW} in a browser; Ctrl-C ends it, and so do {} minutes",
         run_time.as_secs() / 60
     );
     let begun = Instant::now();
