@@ -93,17 +93,13 @@ fn routes_without_room_are_other() {
     assert_eq!((name(1).as_deref(), name(900).as_deref()), (Some("GET /y"), Some("other")));
 }
 
+/// Of a thread and a stack.
+fn key(event: Event, user: u32) -> Key {
+    Key { event, image: ImageId::default(), tid: 1, user: Some(user), kernel: None, waker: None, route: None }
+}
+
 #[test]
 fn the_slowest_keep_the_stacks_that_were_seen_while_they_ran_and_right_after() {
-    let key = |event, user| Key {
-        event,
-        image: ImageId::default(),
-        tid: 1,
-        user: Some(user),
-        kernel: None,
-        waker: None,
-        route: None,
-    };
     let mut requests = Requests::joined();
     for i in 0..20_u64 {
         let (connection, took_ns) = (i, 100 + i);
@@ -196,16 +192,7 @@ fn stacks_that_have_no_room_with_their_request_are_counted() {
     requests.apply(&event((1, ASKS, 1000, "/")));
     let whose = requests.serving(1).expect("one is under way");
     for user in 0..70 {
-        let key = Key {
-            event: Event::CPU,
-            image: ImageId::default(),
-            tid: 1,
-            user: Some(user),
-            kernel: None,
-            waker: None,
-            route: None,
-        };
-        requests.seen(whose, key, 1);
+        requests.seen(whose, key(Event::CPU, user), 1);
     }
     // 64 are kept.
     assert_eq!(requests.losses.stacks_full, 6);
