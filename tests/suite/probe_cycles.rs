@@ -1,6 +1,6 @@
-//! Probes on allocators are put in and taken out two hundred times while a server answers requests, and nobody notices.
+//! Probes on allocators are put in and taken out over and over while a server answers requests, and nobody notices.
 
-use std::{io::Write as _, path::PathBuf, process::Command};
+use std::{env, io::Write as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use tests::{
@@ -13,11 +13,19 @@ use tests::{
 
 use crate::support::{args, n_altered};
 
-const N_TIMES: u64 = 200;
-/// On a busy host a window comes late, and there are fewer in a recording.
-const MAX_RECORDINGS: usize = 20;
+/// How often, if `BRAZIER_PROBE_CYCLES` does not say: 200 of them on six programs take five minutes.
+const N_TIMES: u64 = 40;
+/// At least so many in a recording: on a busy host a window comes late, and there are fewer.
+const TIMES_OF_RECORDING: u64 = 10;
 
-/// Puts probes into processes and takes them out again, two hundred times.
+fn n_times() -> Result<u64> {
+    match env::var("BRAZIER_PROBE_CYCLES") {
+        Ok(text) => text.parse().with_context(|| format!("BRAZIER_PROBE_CYCLES is `{text}`")),
+        Err(_) => Ok(N_TIMES),
+    }
+}
+
+/// Puts probes into processes and takes them out again.
 fn cycle(pids: &[u32]) -> Result<()> {
     let record = |others: &[&str]| {
         let mut all = args(&["--event", "alloc", "--interval", "1MiB"]);
@@ -33,13 +41,14 @@ fn cycle(pids: &[u32]) -> Result<()> {
 
     // Half of the time, or a third.
     let budget = format!("{:.3}", cost / 1.9);
+    let wanted = n_times()?;
     let mut n_times = 0;
-    for _ in 0..MAX_RECORDINGS {
+    for _ in 0..wanted.div_ceil(TIMES_OF_RECORDING) {
         let recording = record(&["--probe-budget", &budget, "--duration", "10s"])?;
         let probes = recording.report.probes.clone().context("no probes")?;
         assert!(probes.at_once, "{:?}\n{recording}", recording.report.comments);
         n_times += probes.times_on;
-        if n_times >= N_TIMES {
+        if n_times >= wanted {
             return Ok(());
         }
     }

@@ -3,9 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::{
     libtest, node,
@@ -88,9 +89,18 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
     targets.prometheus = fetched("parser of Prometheus", fetch::prometheus::find, tally);
     targets.workerd = fetched("workerd", fetch::workerd::find, tally);
     tally.step("privileged tests", || libtest::run(&mut privileged(workspace, &targets)?));
-    for (name, kernel) in [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)] {
-        tally.step(name, || virtual_machine(workspace, &targets, kernel));
-    }
+    kernels(workspace, &targets, tally);
+}
+
+/// Both at once: an emulator takes one CPU.
+fn kernels(workspace: &Workspace, targets: &Targets, tally: &mut Tally) {
+    thread::scope(|scope| {
+        let running = [("kernel 6.1", vm::Kernel::V6_1), ("kernel 6.12", vm::Kernel::V6_12)]
+            .map(|(name, kernel)| (name, scope.spawn(move || virtual_machine(workspace, targets, kernel))));
+        for (name, guest) in running {
+            tally.step(name, || guest.join().unwrap_or_else(|_| Err(anyhow!("its thread panicked"))));
+        }
+    });
 }
 
 /// Tests that take one of these skip themselves without it.
