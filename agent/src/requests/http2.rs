@@ -1,11 +1,9 @@
 //! HTTP/2: streams, by the frames that open and end them. What they ask for is not known.
 
-use std::{
-    collections::HashMap,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use abi::request::{MESSAGE_CUT, MESSAGE_END, MESSAGE_HEAD, MESSAGE_RESPONSE, MESSAGE_UPSTREAM, Message};
+use ahash::HashMap;
 use serde::Serialize;
 
 use super::{

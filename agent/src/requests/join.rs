@@ -1,9 +1,8 @@
 //! Which request a sample belongs to: its thread serves a connection, and that a request.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
+
+use ahash::HashMap;
 
 use super::{
     open::{OpenRequest, RequestId},

@@ -22,16 +22,14 @@ mod times;
 mod tls;
 mod upstream;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use abi::request::{
     FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_APART, MESSAGE_CLOSED, MESSAGE_END,
     MESSAGE_FOREIGN, MESSAGE_FRAMES, MESSAGE_HEAD, MESSAGE_NO_DELAY, MESSAGE_OPENED, MESSAGE_PATH,
     MESSAGE_RESPONSE, MESSAGE_TLS, MESSAGE_UPSTREAM,
 };
+use ahash::HashMap;
 
 pub use avoidable::Avoidable;
 pub use connections::Connections;

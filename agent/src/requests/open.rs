@@ -1,11 +1,9 @@
 //! Requests under way, and whose a request to somebody else is.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use abi::request::{METHODS, Message};
+use ahash::HashMap;
 
 use super::{
     join::{RouteIndex, Routes, Whose},

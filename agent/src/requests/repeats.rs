@@ -1,6 +1,6 @@
 //! Answers of others that repeat: what a cache would have kept.
 
-use std::collections::HashMap;
+use ahash::HashMap;
 
 use super::{losses::Losses, open::Asked};
 

@@ -1,8 +1,7 @@
 //! Requests that were answered, by method, route and status.
 
-use std::collections::HashMap;
-
 use abi::request::{CONTENT_COMPRESSED, CONTENT_COMPRESSIBLE};
+use ahash::HashMap;
 
 use super::{losses::Losses, open::OpenRequest, times::Times};
 

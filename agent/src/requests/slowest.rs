@@ -1,8 +1,7 @@
 //! The slowest requests, and the stacks that were seen while they ran.
 
-use std::collections::HashMap;
-
 use abi::event::Event;
+use ahash::HashMap;
 use serde::Serialize;
 
 use super::open::{OpenRequest, OpenRequests, RequestId};
