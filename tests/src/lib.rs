@@ -5,6 +5,7 @@ pub mod agent;
 pub mod analysis;
 pub mod bpf;
 pub mod chaos;
+pub mod collector;
 pub mod control_group;
 pub mod cpu_time;
 pub mod daemon;

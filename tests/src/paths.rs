@@ -154,6 +154,14 @@ pub fn otlp_packages() -> Option<PathBuf> {
     Some(part.parent()?.parent()?.to_owned())
 }
 
+/// The Python package that drives Debian's Chromium, which only `cargo xtask test` fetches: its directory. None without Chromium, too.
+#[must_use]
+pub fn playwright_packages() -> Option<PathBuf> {
+    find("chromium", "chromium").ok()?;
+    let part = fetched("BRAZIER_PLAYWRIGHT", "playwright-1.65.2/playwright/__init__.py")?;
+    Some(part.parent()?.parent()?.to_owned())
+}
+
 /// The Python package that has Prometheus' parsers, which only `cargo xtask test` fetches: its directory.
 #[must_use]
 pub fn prometheus_packages() -> Option<PathBuf> {

@@ -29,6 +29,7 @@ mod growth;
 mod images;
 mod inlines;
 mod live_heap;
+mod live_page;
 mod many_mappings;
 mod mapped_files;
 mod memory;

@@ -52,7 +52,7 @@ fn ask_for_gzip(address: SocketAddr, path: &str) -> Result<usize> {
 }
 
 /// Text that takes some time to compress.
-fn page() -> String {
+pub(crate) fn page() -> String {
     let mut text = String::new();
     for i in 0_u32..6000 {
         // Formatting into a string does not fail.

@@ -121,6 +121,8 @@ fn read(collector: &Collector, part: &Path, search: &str, out: &Path) -> Value {
         .arg(script)
         .args([format!("http://{}/", collector.web).as_str(), out.to_str().expect("is UTF-8"), search])
         .env("PYTHONPATH", packages)
+        // It imports what stands beside it.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env_remove("http_proxy")
         .output()
         .expect("python3 starts");

@@ -130,6 +130,8 @@ export const ease = (t) => (t < 0.5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2);
 
 /** Between two views: the width changes by a factor, so that it looks even. */
 export function between(from, to, t) {
+  // A product of widths may miss the last one by a digit, and what is not all of it counts as zoomed.
+  if (t >= 1) return { ...to };
   const width = from.width * (to.width / from.width) ** t;
   // Where both share an edge it stays; else places move as the widths do.
   const moved = from.width === to.width ? t : (from.width - width) / (from.width - to.width);

@@ -103,6 +103,8 @@ test("a move between two views begins and ends at them", () => {
   close(between(from, { left: 0, width: 1 }, 0.5), from);
   close(between(to, { left: 0.2, width: 0.01 }, 1), { left: 0.2, width: 0.01 });
   assert.deepEqual([ease(0), ease(0.5), ease(1)], [0, 0.5, 1]);
+  const all = { left: 0, width: 1 };
+  for (let i = 1; i < 1000; i += 1) assert.deepEqual(between({ left: 0, width: i / 1000 }, all, 1), all, `from ${i / 1000}`);
 });
 
 test("an empty tree is laid out as nothing", () => {

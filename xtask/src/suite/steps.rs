@@ -31,6 +31,7 @@ struct Targets {
     envoy: Option<PathBuf>,
     otlp: Option<PathBuf>,
     pingora: Option<PathBuf>,
+    playwright: Option<PathBuf>,
     prometheus: Option<PathBuf>,
     workerd: Option<PathBuf>,
 }
@@ -74,7 +75,7 @@ pub(super) fn run_all(workspace: &Workspace, tally: &mut Tally) {
         }
         return;
     }
-    let mut targets = Targets::default();
+    let mut targets = Targets { playwright, ..Targets::default() };
     tally.step("release build", || {
         targets.agent = Some(workspace.release("agent")?);
         let dir = workspace.target.join("programs");
@@ -161,11 +162,14 @@ fn privileged(workspace: &Workspace, targets: &Targets) -> Result<Command> {
         ])
         .args(["--", "--test-threads=1"])
         .env("BRAZIER_AGENT", targets.agent()?)
-        .env("BRAZIER_PROGRAMS", targets.programs()?);
+        .env("BRAZIER_PROGRAMS", targets.programs()?)
+        // Built for the unprivileged tests.
+        .env("BRAZIER_COLLECTOR", workspace.root.join(&workspace.target).join("debug/collector"));
     let fetched = [
         ("BRAZIER_ENVOY", &targets.envoy),
         ("BRAZIER_OTLP", &targets.otlp),
         ("BRAZIER_PINGORA", &targets.pingora),
+        ("BRAZIER_PLAYWRIGHT", &targets.playwright),
         ("BRAZIER_PROMETHEUS", &targets.prometheus),
         ("BRAZIER_WORKERD", &targets.workerd),
     ];
