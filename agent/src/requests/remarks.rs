@@ -3,7 +3,7 @@
 use super::{Losses, Report};
 
 impl Report {
-    /// One sentence for each way in which some are missing: where they cannot be seen, then what was lost.
+    /// One sentence for each way in which some are missing: what they cannot be read of, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let Self { connections, losses, .. } = self;
@@ -13,7 +13,13 @@ impl Report {
             (connections.n_other, "speak no HTTP"),
         ];
         let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
-        unseen.chain(losses.sentences()).collect()
+        self.tls_remarks().into_iter().chain(unseen).chain(losses.sentences()).collect()
+    }
+
+    /// Those on connections that speak TLS and were not read.
+    #[must_use]
+    pub fn tls_remarks(&self) -> Vec<String> {
+        self.tls.sentences(&self.connections)
     }
 }
 
