@@ -98,6 +98,7 @@ fn is_said_elsewhere(counter: Counter) -> bool {
             | Counter::MessagesTaken
             | Counter::MessagesLost
             | Counter::HeadsUnread
+            | Counter::TlsCallsMissed
             | Counter::ConnectionsFull
     )
 }
