@@ -16,6 +16,17 @@ impl Report {
         self.tls_remarks().into_iter().chain(unseen).chain(losses.sentences()).collect()
     }
 
+    /// What is missing of stacks that were sampled beside them: the kernel puts an address of its own in place of the one that a
+    /// probed function returns to.
+    #[must_use]
+    pub fn stacks_remark(&self) -> Option<String> {
+        (!self.tls.libraries.is_empty()).then(|| {
+            "stacks within functions of libraries for TLS begin there, as their returns are probed; with --no-tls they are whole, and \
+             requests within TLS are not seen"
+                .to_owned()
+        })
+    }
+
     /// Those on connections that speak TLS and were not read.
     #[must_use]
     pub fn tls_remarks(&self) -> Vec<String> {

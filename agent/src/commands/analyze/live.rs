@@ -69,6 +69,9 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
     };
     // The number alone does not say what to do about it.
     measured.notes.extend(recording.requests.iter().flat_map(requests::Report::tls_remarks));
+    if sources.len() > 1 {
+        measured.notes.extend(recording.requests.as_ref().and_then(requests::Report::stacks_remark));
+    }
     if meta.lost_total() > 0 {
         measured.notes.push(format!("{} samples were lost: shares may be off", meta.lost_total()));
     }
