@@ -32,7 +32,7 @@ pub use doctor::{DoctorArgs, DoctorForm};
 pub use memory::{CompareArgs, MemoryArgs, MemoryCommand};
 pub use off_cpu::OffCpuArgs;
 pub(crate) use parse::{MAX_INTERVAL_BYTES, parse_duration, parse_size};
-pub use requests::{CutBy, RequestsArgs, RouteArgs};
+pub use requests::{CutBy, FollowArgs, RequestsArgs, RouteArgs};
 pub use top::TopArgs;
 
 /// See inside running proxies: whole stacks from the kernel, no restart, no flag.

@@ -1,7 +1,7 @@
 //! `agent requests`: what proxies serve, against what clients, a backend and the proxies' own logs say.
 
 pub(crate) mod backend;
-mod client;
+pub(crate) mod client;
 mod http2;
 mod tls;
 
@@ -19,6 +19,9 @@ use tests::{
 
 use backend::Backend;
 use client::{Answer, Ask, ask_all, counts, durations};
+
+/// A client may have an answer before the call that wrote it has returned, which is when it is seen; more so within TLS.
+pub(crate) const LAST_RETURNS: Duration = Duration::from_millis(300);
 
 /// `agent requests --json` under way.
 struct Follower(Running);
@@ -38,6 +41,7 @@ impl Follower {
     }
 
     fn end(self) -> Result<Value> {
+        std::thread::sleep(LAST_RETURNS);
         self.0.signal(libc::SIGINT)?;
         let finished = self.0.finish(wait::PATIENCE)?;
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();

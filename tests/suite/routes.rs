@@ -18,10 +18,17 @@ use tests::{
     folded::Stack,
     paths,
     process::Running,
-    servers,
+    servers::{self, Certificates},
 };
 
-use crate::{event_loop::ask, support::pid_args};
+use crate::{
+    event_loop::ask,
+    requests::{
+        LAST_RETURNS,
+        client::{Ask, ask_all_over},
+    },
+    support::pid_args,
+};
 
 /// The agent is told to end before.
 const AT_MOST: Duration = Duration::from_secs(60);
@@ -108,6 +115,51 @@ fn what_nginx_compresses_for_one_route_is_on_no_other_though_both_are_served_at_
         assert!(recording.folded.count(|stack| is_of(stack, route)) > 0, "{route}\n{recording}");
     }
     assert!(recording.folded.stacks.iter().all(|stack| !stack.frames[0].contains("a=1")), "{recording}");
+    Ok(())
+}
+
+/// Requests of each client within TLS, and bytes of the page that takes most.
+const N_WITHIN_TLS: usize = 400;
+const LARGE_BYTES: usize = 1 << 20;
+
+#[test]
+fn what_nginx_does_within_tls_is_on_the_route_that_it_is_done_for() -> Result<()> {
+    let certificates = Certificates::new(servers::HOST)?;
+    let nginx = servers::nginx_tls_with(&certificates, "", "")?;
+    fs::write(nginx.dir().join("html/large.txt"), "large ".repeat(LARGE_BYTES / 6))?;
+    let pid = nginx.running().pid();
+    let options = ["--by", "route", "--frequency", "499", "--duration", "60s"];
+    let by_route = Recorder::start(pid_args(pid, &options))?;
+    let times = Recorder::start(pid_args(pid, &["--event", "requests", "--duration", "60s"]))?;
+    by_route.wait_until_sampling()?;
+    times.wait_until_sampling()?;
+    let of_client =
+        |path: &str| vec![Ask { method: "GET", path: path.to_owned(), is_pipelined: false }; N_WITHIN_TLS];
+    let authority = certificates.dir().join("ca.pem");
+    let clients = vec![of_client("/large.txt"), of_client("/index.html")];
+    let answers = ask_all_over(nginx.address(), Some(&authority), clients)?;
+    ensure!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    thread::sleep(LAST_RETURNS);
+    for agent in [by_route.running(), times.running()] {
+        agent.signal(libc::SIGINT)?;
+    }
+    let (recording, times) = (by_route.finish()?, times.finish()?);
+
+    let n = recording.folded.count(|_| true);
+    assert!(n >= 30, "{n} samples\n{recording}");
+    let of = |route: &'static str| recording.folded.share(|_| true, |stack| is_of(stack, route));
+    assert!(of("[no request]") <= 1.0 - MOST, "{}\n{recording}", of("[no request]"));
+    assert!(of("GET /large.txt") >= 0.5, "{}\n{recording}", of("GET /large.txt"));
+    let said = recording.report.comments.join("\n");
+    assert!(said.contains(&format!("requests={}", answers.len())), "{said}");
+    assert!(
+        said.contains("stacks within functions of libraries for TLS") && !said.contains("not read"),
+        "{said}"
+    );
+    let ns = |route: &str| times.folded.count(|stack| is_of(stack, route));
+    assert!(ns("GET /large.txt") > 0 && ns("GET /index.html") > 0, "{times}");
+    let said = times.report.comments.join("\n");
+    assert!(!said.contains("TLS"), "{said}");
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::{
-    Event, OffCpuArgs, RecordArgs, ReportForm, RouteArgs, TableCacheArgs, off_cpu::parse_wait, parse_duration,
+    Event, FollowArgs, OffCpuArgs, RecordArgs, ReportForm, RouteArgs, TableCacheArgs, off_cpu::parse_wait,
+    parse_duration,
 };
 
 pub(super) const ANALYZE_EXAMPLES: &str = "\
@@ -31,7 +32,7 @@ Recording needs root, or the capabilities that `agent doctor` lists; files need 
 pub struct AnalyzeArgs {
     /// Profiles of CPU time, waits, stalls or growth (.pb.gz, .otlp, .folded), directories of them, or patterns in quotes; all
     /// of them together
-    #[arg(value_name = "FILE", conflicts_with = "pids")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["pids", "FollowArgs"])]
     pub files: Vec<PathBuf>,
     /// Record this process, with its threads and children; may be given more than once
     #[arg(short, long = "pid", value_name = "PID")]
@@ -53,6 +54,9 @@ pub struct AnalyzeArgs {
     /// An iteration of an event loop that takes as long is a stall
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_wait, conflicts_with = "files")]
     pub stall: Duration,
+    /// How requests are followed.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// Keep what was recorded (.pb.gz); what is not CPU time in files beside it
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     pub save: Option<PathBuf>,
@@ -81,7 +85,7 @@ pub enum AnalyzedEvent {
     Loop,
     /// Which way memory goes, and who takes it
     Memory,
-    /// What is served, how fast, and what is asked of others for it: HTTP/1
+    /// What is served, how fast, and what is asked of others for it: HTTP/1, in clear and within TLS
     Requests,
 }
 

@@ -39,12 +39,9 @@ pub struct RequestsArgs {
     /// Leave out children of the processes given, present and future
     #[arg(long)]
     pub no_children: bool,
-    /// Paths do not leave the kernel: their hashes stand for them
-    #[arg(long)]
-    pub no_paths: bool,
-    /// Leave TLS alone: no probes in the libraries that encrypt what the processes say
-    #[arg(long)]
-    pub no_tls: bool,
+    /// How they are followed.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// How long to follow them: 500ms, 10s, 2m
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, allow_hyphen_values = true)]
     pub duration: Duration,
@@ -57,6 +54,25 @@ pub struct RequestsArgs {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How requests are followed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FollowArgs {
+    /// Of requests: paths do not leave the kernel, their hashes stand for them
+    #[arg(long)]
+    pub no_paths: bool,
+    /// Of requests: leave TLS alone, with no probes in the libraries that encrypt what the processes say
+    #[arg(long)]
+    pub no_tls: bool,
+}
+
+impl FollowArgs {
+    /// Whether anything was said of it.
+    #[must_use]
+    pub const fn is_given(&self) -> bool {
+        self.no_paths || self.no_tls
+    }
 }
 
 /// What a profile is cut by.
@@ -73,7 +89,7 @@ pub struct RouteArgs {
     /// `GET /users/{n}`, or `[no request]`
     #[arg(long, value_name = "WHAT", value_enum)]
     pub by: Option<CutBy>,
-    /// With `--by route` or `--event requests`: paths do not leave the kernel, their hashes stand for them
-    #[arg(long)]
-    pub no_paths: bool,
+    /// How they are followed, with this or `--event requests`.
+    #[command(flatten)]
+    pub follow: FollowArgs,
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use super::{cache, record, say, shown};
 use crate::{
     aggregate::Key,
-    args::{ReportForm, RequestsArgs, TableCacheArgs},
+    args::{FollowArgs, ReportForm, RequestsArgs, TableCacheArgs},
     assemble,
     kernel::{OffCpu, Requests, Source},
     procfs::cgroup,
@@ -65,9 +65,14 @@ pub fn run(args: &RequestsArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Requests, followed as was asked for, of whatever command.
+pub(super) fn followed(args: &FollowArgs) -> Source {
+    Source::Requests(Requests { hides_paths: args.no_paths, has_tls: !args.no_tls })
+}
+
 /// Requests, and with `--stacks` CPU time and waits beside them.
 fn sources(args: &RequestsArgs) -> anyhow::Result<Vec<Source>> {
-    let mut sources = vec![Source::Requests(Requests { hides_paths: args.no_paths, has_tls: !args.no_tls })];
+    let mut sources = vec![followed(&args.follow)];
     if args.stacks {
         let frequency_hz = record::frequency(args.frequency)?;
         sources.push(Source::Cpu { frequency_hz });

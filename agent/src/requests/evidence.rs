@@ -43,7 +43,7 @@ impl Report {
             connections: ConnectionUse {
                 accepted: connections.n_accepted,
                 accepted_per_second: each_second(connections.n_accepted),
-                unseen: connections.n_tls + connections.n_http2,
+                unseen: connections.n_tls.saturating_sub(connections.n_tls_read) + connections.n_http2,
             },
             writes: WriteUse {
                 calls: writes.calls,

@@ -22,7 +22,7 @@ mod times;
 mod tls;
 mod upstream;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use abi::request::{
     FOREIGN_HTTP2, FOREIGN_TLS, FOREIGN_UPGRADED, MESSAGE_APART, MESSAGE_CLOSED, MESSAGE_END,
@@ -42,7 +42,7 @@ pub use route::route;
 pub use served::ProcessRow;
 pub use slowest::{Seen, SeenStack, SlowRequest};
 pub use times::TimesReport;
-pub use tls::{TlsLibrary, TlsReport, UnreadTls};
+pub use tls::{TlsLibrary, TlsReport, UnreadConnections, UnreadOthers, UnreadTls};
 
 use crate::{aggregate::Key, decode::MessageEvent};
 use http2::Http2;
@@ -260,7 +260,7 @@ impl Requests {
 
     /// Connections that speak TLS and were not read, by process.
     #[must_use]
-    pub fn unread_tls(&self) -> BTreeMap<u32, u64> {
+    pub fn unread_tls(&self) -> UnreadConnections {
         self.tls.unread()
     }
 

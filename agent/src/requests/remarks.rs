@@ -3,7 +3,7 @@
 use super::{Losses, Report};
 
 impl Report {
-    /// One sentence for each way in which some are missing: where they cannot be seen, then what was lost.
+    /// One sentence for each way in which some are missing: what they cannot be read of, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let Self { connections, losses, .. } = self;
@@ -13,7 +13,24 @@ impl Report {
             (connections.n_other, "speak no HTTP"),
         ];
         let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
-        unseen.chain(losses.sentences()).collect()
+        self.tls_remarks().into_iter().chain(unseen).chain(losses.sentences()).collect()
+    }
+
+    /// What is missing of stacks that were sampled beside them: the kernel puts an address of its own in place of the one that a
+    /// probed function returns to.
+    #[must_use]
+    pub fn stacks_remark(&self) -> Option<String> {
+        (!self.tls.libraries.is_empty()).then(|| {
+            "stacks within functions of libraries for TLS begin there, as their returns are probed; with --no-tls they are whole, and \
+             requests within TLS are not seen"
+                .to_owned()
+        })
+    }
+
+    /// Those on connections that speak TLS and were not read.
+    #[must_use]
+    pub fn tls_remarks(&self) -> Vec<String> {
+        self.tls.sentences(&self.connections)
     }
 }
 

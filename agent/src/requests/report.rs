@@ -210,10 +210,11 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
     }
     connections::write_text(&report.connections, &mut out)?;
     http2::write_text(&report.http2, &mut out)?;
-    tls::write_text(&report.connections, &report.tls, &mut out)?;
+    tls::write_text(&report.connections, &mut out)?;
     report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
     report.slowest.iter().try_for_each(|slowest| slow_text::write(slowest, &mut out))?;
-    report.remarks().iter().try_for_each(|remark| writeln!(out, "{remark}"))
+    let of_stacks = report.slowest.as_ref().and_then(|_| report.stacks_remark());
+    of_stacks.iter().chain(&report.remarks()).try_for_each(|remark| writeln!(out, "{remark}"))
 }
 
 fn write_rows(report: &Report, out: &mut impl Write) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! Connections that speak TLS: of which is read what they say, and of which not.
 
 use std::{
+    borrow::Cow,
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
     io::{self, Write},
 };
@@ -9,6 +11,11 @@ use abi::request::{MESSAGE_APART, Message};
 use serde::Serialize;
 
 use super::{MAX_CONNECTIONS, connections::Connections};
+
+/// Processes of which the report says why they were not read.
+const MAX_UNREAD: usize = 32;
+/// Processes whose connections are counted apart.
+const MAX_PROCESSES: usize = 4096;
 
 /// What was probed for what is said through TLS, and of what nothing was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +26,8 @@ pub struct TlsReport {
     pub refused: Option<String>,
     /// Processes with connections that were not read, those with most first, 32 at most.
     pub unread: Vec<UnreadTls>,
+    /// The others.
+    pub unread_others: UnreadOthers,
 }
 
 /// A file with a library for TLS.
@@ -43,6 +52,94 @@ pub struct UnreadTls {
     pub reason: String,
 }
 
+/// Processes with connections that were not read, beyond those that are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnreadOthers {
+    /// How many; of very many, not all are told apart, and so not in it.
+    pub processes: u64,
+    /// Their connections.
+    pub connections: u64,
+}
+
+/// Connections that were not read, by process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnreadConnections {
+    /// By process ID, of so many processes at most.
+    pub by_process: BTreeMap<u32, u64>,
+    /// Of processes that had no room there.
+    pub n_others: u64,
+}
+
+impl UnreadConnections {
+    fn add(&mut self, tgid: u32) {
+        if let Some(n) = self.by_process.get_mut(&tgid) {
+            *n += 1;
+        } else if self.by_process.len() < MAX_PROCESSES {
+            self.by_process.insert(tgid, 1);
+        } else {
+            self.n_others += 1;
+        }
+    }
+
+    fn n(&self) -> u64 {
+        self.by_process.values().sum::<u64>() + self.n_others
+    }
+}
+
+impl TlsReport {
+    /// Of libraries that so many processes have probes in, and of connections that were not read.
+    #[must_use]
+    pub fn new(
+        libraries: &BTreeMap<String, u64>,
+        refused: Option<String>,
+        unread: &UnreadConnections,
+        name_of: impl Fn(u32) -> String,
+        reason_of: impl Fn(u32) -> Cow<'static, str>,
+    ) -> Self {
+        let mut all: Vec<(u32, u64)> = unread.by_process.iter().map(|(pid, n)| (*pid, *n)).collect();
+        all.sort_by_key(|(pid, n)| (Reverse(*n), *pid));
+        let others = all.split_off(all.len().min(MAX_UNREAD));
+        let told = |(pid, connections)| UnreadTls {
+            pid,
+            process: name_of(pid),
+            connections,
+            reason: reason_of(pid).into_owned(),
+        };
+        let library = |(path, n): (&String, &u64)| TlsLibrary { path: path.clone(), processes: *n };
+        Self {
+            libraries: libraries.iter().map(library).collect(),
+            refused,
+            unread: all.into_iter().map(told).collect(),
+            unread_others: UnreadOthers {
+                processes: others.len() as u64,
+                connections: others.iter().map(|(_, n)| n).sum::<u64>() + unread.n_others,
+            },
+        }
+    }
+
+    /// Why connections that speak TLS were not read, in sentences.
+    pub(super) fn sentences(&self, connections: &Connections) -> Vec<String> {
+        let mut all = Vec::new();
+        if connections.n_tls > 0
+            && let Some(reason) = &self.refused
+        {
+            all.push(format!("no library for TLS has probes: {reason}"));
+        }
+        for UnreadTls { pid, process, connections, reason } in &self.unread {
+            all.push(format!(
+                "{connections} connections of {process} ({pid}) speak TLS that was not read: {reason}"
+            ));
+        }
+        let UnreadOthers { processes, connections } = self.unread_others;
+        if connections > 0 {
+            all.push(format!(
+                "{connections} connections of {processes} processes more speak TLS that was not read"
+            ));
+        }
+        all
+    }
+}
+
 /// Connections under way, and sums of those that are over.
 #[derive(Debug, Default)]
 pub(super) struct Tls {
@@ -51,10 +148,10 @@ pub(super) struct Tls {
     read: HashSet<u64>,
     n_connections: u64,
     n_read: u64,
-    /// By process: those that are over, and were not read.
-    n_unread: BTreeMap<u32, u64>,
-    /// By process: those that were read, and whose descriptor is another connection.
-    n_apart: BTreeMap<u32, u64>,
+    /// Those that are over, and were not read.
+    n_unread: UnreadConnections,
+    /// Those that were read, and whose descriptor is another connection.
+    n_apart: UnreadConnections,
 }
 
 impl Tls {
@@ -64,7 +161,7 @@ impl Tls {
         if self.unread.len() < MAX_CONNECTIONS {
             self.unread.insert(it.connection, it.tgid);
         } else {
-            *self.n_unread.entry(it.tgid).or_default() += 1;
+            self.n_unread.add(it.tgid);
         }
     }
 
@@ -75,7 +172,7 @@ impl Tls {
         }
         self.n_read += 1;
         if it.flags & MESSAGE_APART != 0 {
-            *self.n_apart.entry(it.tgid).or_default() += 1;
+            self.n_apart.add(it.tgid);
         } else if self.unread.remove(&it.connection).is_none() {
             // It was there before.
             self.n_connections += 1;
@@ -86,19 +183,20 @@ impl Tls {
     pub(super) fn closed(&mut self, connection: u64) {
         self.read.remove(&connection);
         if let Some(tgid) = self.unread.remove(&connection) {
-            *self.n_unread.entry(tgid).or_default() += 1;
+            self.n_unread.add(tgid);
         }
     }
 
     /// Connections that were not read, by process.
-    pub(super) fn unread(&self) -> BTreeMap<u32, u64> {
+    pub(super) fn unread(&self) -> UnreadConnections {
         let mut all = self.n_unread.clone();
-        self.unread.values().for_each(|tgid| *all.entry(*tgid).or_default() += 1);
+        self.unread.values().for_each(|tgid| all.add(*tgid));
         // What goes over their descriptors was read before it was handed to them.
-        all.retain(|tgid, n| {
-            *n = n.saturating_sub(self.n_apart.get(tgid).copied().unwrap_or(0));
+        all.by_process.retain(|tgid, n| {
+            *n = n.saturating_sub(self.n_apart.by_process.get(tgid).copied().unwrap_or(0));
             *n > 0
         });
+        all.n_others = all.n_others.saturating_sub(self.n_apart.n_others);
         all
     }
 
@@ -106,21 +204,14 @@ impl Tls {
     pub(super) fn add_to(&self, connections: &mut Connections) {
         connections.n_tls_read = self.n_read;
         // Of those apart, some have descriptors that nobody has seen.
-        let n_unread: u64 = self.unread().values().sum();
-        connections.n_tls = self.n_connections.max(self.n_read + n_unread);
+        connections.n_tls = self.n_connections.max(self.n_read + self.unread().n());
     }
 }
 
-/// Writes it for people.
-pub(super) fn write_text(it: &Connections, tls: &TlsReport, out: &mut impl Write) -> io::Result<()> {
+/// Writes it for people; why some were not read is among the remarks.
+pub(super) fn write_text(it: &Connections, out: &mut impl Write) -> io::Result<()> {
     if it.n_tls > 0 {
         writeln!(out, "{} connections speak TLS: of {} it was read what they say", it.n_tls, it.n_tls_read)?;
-    }
-    if let Some(reason) = &tls.refused {
-        writeln!(out, "no library for TLS has probes: {reason}")?;
-    }
-    for UnreadTls { pid, process, connections, reason } in &tls.unread {
-        writeln!(out, "{connections} of {process} ({pid}) were not read: {reason}")?;
     }
     Ok(())
 }
@@ -132,7 +223,10 @@ mod tests {
         MESSAGE_HEAD, MESSAGE_OPENED, MESSAGE_RESPONSE, MESSAGE_TLS, Message,
     };
 
-    use super::super::Requests;
+    use super::{
+        super::{Connections, Requests},
+        MAX_PROCESSES, MAX_UNREAD, TlsReport, UnreadConnections, UnreadOthers,
+    };
     use crate::decode::MessageEvent;
 
     /// Connection, flags, status.
@@ -174,7 +268,7 @@ mod tests {
         let it = report.connections;
         assert_eq!((it.n_tls, it.n_tls_read, it.n_accepted, it.n_found), (4, 2, 2, 1), "{report:#?}");
         assert_eq!((report.requests, it.n_closed), (2, 2), "{report:#?}");
-        assert_eq!(requests.unread_tls(), [(7, 2)].into());
+        assert_eq!(requests.unread_tls().by_process, [(7, 2)].into());
     }
 
     #[test]
@@ -190,7 +284,7 @@ mod tests {
         let it = report.connections;
         assert_eq!((it.n_tls, it.n_tls_read, it.n_accepted), (2, 2, 1), "{report:#?}");
         assert_eq!((it.n_found, it.n_closed, report.requests), (0, 0, 2), "{report:#?}");
-        assert_eq!(requests.unread_tls(), [].into());
+        assert_eq!(requests.unread_tls(), UnreadConnections::default());
     }
 
     #[test]
@@ -202,5 +296,47 @@ mod tests {
         ]);
         let it = found.report(1).connections;
         assert_eq!((it.n_tls, it.n_tls_read, it.n_http2, it.n_other), (1, 1, 1, 0), "{it:#?}");
+    }
+
+    #[test]
+    fn of_many_processes_that_were_not_read_the_ones_with_most_are_told_and_the_others_counted() {
+        let mut unread = UnreadConnections::default();
+        for pid in 1..=40 {
+            (0..pid).for_each(|_| unread.add(pid));
+        }
+        unread.n_others = 5;
+        let report =
+            TlsReport::new(&[].into(), None, &unread, |pid| format!("p{pid}"), |_| "no library".into());
+        assert_eq!(report.unread.len(), MAX_UNREAD, "{report:#?}");
+        let pids: Vec<u32> = report.unread.iter().map(|it| it.pid).collect();
+        assert_eq!(pids, (9..=40).rev().collect::<Vec<_>>(), "{report:#?}");
+        assert_eq!(report.unread_others, UnreadOthers { processes: 8, connections: 36 + 5 }, "{report:#?}");
+        let said = report.sentences(&Connections::default());
+        assert_eq!(said.len(), MAX_UNREAD + 1, "{said:#?}");
+        assert_eq!(said[0], "40 connections of p40 (40) speak TLS that was not read: no library");
+        assert_eq!(said[MAX_UNREAD], "41 connections of 8 processes more speak TLS that was not read");
+    }
+
+    #[test]
+    fn why_there_are_no_probes_is_said_where_something_speaks_tls() {
+        let none = UnreadConnections::default();
+        let report =
+            TlsReport::new(&[].into(), Some("too old".into()), &none, |_| String::new(), |_| "".into());
+        assert_eq!(report.sentences(&Connections::default()), [""; 0]);
+        let said = report.sentences(&Connections { n_tls: 1, ..Connections::default() });
+        assert_eq!(said, ["no library for TLS has probes: too old"]);
+    }
+
+    #[test]
+    fn processes_beyond_the_limit_are_counted_together() {
+        let mut counts = UnreadConnections::default();
+        let n = u32::try_from(MAX_PROCESSES).expect("fits");
+        (1..=n + 3).for_each(|pid| counts.add(pid));
+        counts.add(1);
+        assert_eq!(
+            (counts.by_process.len(), counts.n_others, counts.n()),
+            (MAX_PROCESSES, 3, u64::from(n) + 4)
+        );
+        assert_eq!(counts.by_process[&1], 2);
     }
 }

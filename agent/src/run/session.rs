@@ -26,7 +26,7 @@ use abi::{
 
 use super::{
     End, Losses, ProbingReport, Recording, RunError, Targets, beginnings::Beginnings, late::Late,
-    probing::Probing, table_use::TableUse, tls::TlsProbing, world::World,
+    probing::Probing, table_use::TableUse, tls, tls::TlsProbing, world::World,
 };
 use living::Living;
 use requests::Serving;

@@ -130,6 +130,9 @@ mod tests {
             ("nginx:main libpcre2-8.so.0:pcre2_match_8 jit:[jit]", Group::Regex),
             ("nginx:main k:asm_sysvec_apic_timer_interrupt k:net_rx_action", Group::Interrupts),
             ("nginx:main libc.so.6:malloc k:asm_exc_page_fault k:clear_page_erms", Group::Allocation),
+            ("nginx:main libssl.so.3:SSL_write k:asm_exc_int3 k:uprobe_notify_resume k:kfree", Group::Probes),
+            ("jit:[jit] k:asm_exc_debug k:exc_debug_user k:irqentry_exit_to_user_mode", Group::Probes),
+            ("jit:[jit] k:do_syscall_64 k:__x64_sys_uretprobe k:uprobe_handle_trampoline", Group::Probes),
             ("haproxy:main haproxy:h1_headers_to_hdr_list", Group::Parsing),
             (
                 "caddy:net/http.(*conn).serve caddy:crypto/tls.(*Conn).Read caddy:runtime.mallocgc",

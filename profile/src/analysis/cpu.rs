@@ -24,6 +24,8 @@ const MIN_SAMPLES: i64 = 300;
 /// A target that takes less of a CPU has no use for advice on CPU time.
 const MIN_CPU_PERCENT: f64 = 5.0;
 const MAX_THREADS: usize = 64;
+/// Probes that take less disturb no share.
+const PROBES_PERCENT: f64 = 1.0;
 
 /// Where CPU time went.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -113,6 +115,7 @@ pub(super) fn add(
         }));
         analysis.notes.extend(unnamed_libraries(profile, &cpu));
     }
+    analysis.notes.extend(probes(&cpu));
     analysis.cpu = Some(cpu);
 }
 
@@ -173,7 +176,8 @@ fn bottlenecks(profile: &Profile, cpu: &CpuAnalysis, lost: &Lost) -> Vec<Bottlen
         (lost.percent(&part), stacks::names(profile, stacks.heaviest()))
     };
     let mut bottlenecks = Vec::new();
-    for it in cpu.groups.iter().filter(|it| it.percent >= HOT_PERCENT && it.group != Group::Other) {
+    let is_work = |group| !matches!(group, Group::Other | Group::Probes);
+    for it in cpu.groups.iter().filter(|it| it.percent >= HOT_PERCENT && is_work(it.group)) {
         let is_part = |sample: &Sample<'_>| attribution.group(profile.leaf_to_root(sample.stack)) == it.group;
         let (weight_percent, stack) = of(&is_part);
         let top: Vec<String> =
@@ -265,6 +269,16 @@ fn groups(profile: &Profile) -> Vec<GroupShare> {
         .collect();
     groups.sort_by(|a, b| b.percent.total_cmp(&a.percent));
     groups
+}
+
+/// What measuring takes is nothing that the target could do without, and makes it seem busier than it is.
+fn probes(cpu: &CpuAnalysis) -> Option<String> {
+    let it = cpu.groups.iter().find(|it| it.group == Group::Probes && it.percent >= PROBES_PERCENT)?;
+    Some(format!(
+        "{:.1} % of CPU time went to stops at probes, which the target does not have while nobody measures; those on libraries for \
+         TLS are left out with --no-tls",
+        it.percent
+    ))
 }
 
 /// What has no names cannot be seen to be set wrong, and that should be known.

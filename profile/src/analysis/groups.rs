@@ -28,6 +28,8 @@ pub enum Group {
     GarbageCollection,
     /// The kernel for other reasons: interrupts, and what they brought.
     Interrupts,
+    /// Stops at probes: of whoever measures, not of the target.
+    Probes,
     /// None of these.
     Other,
     /// No CPU time: a thread waits for a disk, a lock, a peer.
@@ -62,6 +64,7 @@ impl Group {
             Self::Allocation => "allocation",
             Self::GarbageCollection => "garbage collection",
             Self::Interrupts => "interrupts",
+            Self::Probes => "probes",
             Self::Other => "other",
             Self::Waiting => "waiting",
             Self::EventLoop => "event loop",

@@ -84,7 +84,7 @@ pub(super) fn add(analysis: &mut Analysis, requests: &RequestAnalysis) {
     }
     if requests.connections.unseen > 0 {
         analysis.notes.push(format!(
-            "{} connections speak TLS or HTTP/2: their requests are not seen",
+            "{} connections speak TLS that was not read, or HTTP/2: their requests are not seen",
             requests.connections.unseen
         ));
     }

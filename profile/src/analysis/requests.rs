@@ -84,7 +84,7 @@ pub struct UpstreamUse {
 pub struct ConnectionUse {
     pub accepted: u64,
     pub accepted_per_second: f64,
-    /// Of those that speak TLS or HTTP/2, whose requests are not seen.
+    /// Those that speak TLS that was not read, or HTTP/2: their requests are not seen.
     pub unseen: u64,
 }
 

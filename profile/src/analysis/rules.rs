@@ -44,6 +44,10 @@ const fn kernel(group: Group, functions: &'static str) -> Rule {
     Rule { group, reach: Reach::Own, modules: KERNEL, functions }
 }
 
+const fn all_below_in_kernel(group: Group, functions: &'static str) -> Rule {
+    Rule { group, reach: Reach::All, modules: KERNEL, functions }
+}
+
 /// The first rule that knows a function counts. A star stands for anything, and for the blank in a name.
 pub(super) const RULES: &[Rule] = &[
     all_below(
@@ -53,6 +57,11 @@ pub(super) const RULES: &[Rule] = &[
          Envoy::Extensions::AccessLoggers::* spdlog::* vsyslog __vsyslog* syslog log.(*Logger).* \
          log/slog.* go.uber.org/zap* tracing_subscriber::* env_logger::* node::*Console* \
          pingora_*::*access_log*",
+    ),
+    // A breakpoint, the instruction that it stands for, done by itself, and the return of the function.
+    all_below_in_kernel(
+        Group::Probes,
+        "asm_exc_int3 asm_exc_debug uprobe_* handle_swbp __x64_sys_uprobe __x64_sys_uretprobe",
     ),
     Rule { group: Group::Regex, reach: Reach::All, modules: "libpcre*", functions: ANY },
     all_below(

@@ -70,6 +70,19 @@ pub(crate) const CLEAN: &[(&str, i64)] = &[
 ];
 
 #[test]
+fn stops_at_probes_are_no_bottleneck_and_a_note_says_what_they_take() {
+    let stop = ("nginx:main libssl.so.3:SSL_write k:asm_exc_int3 k:irqentry_exit_to_user_mode", 4000);
+    let stacks: Vec<_> = CLEAN.iter().copied().chain([stop]).collect();
+    let found = analysis("nginx", &stacks);
+    assert_eq!(found.advice, [], "{}", text(&found));
+    assert!(found.bottlenecks.iter().all(|it| it.group != Group::Probes), "{}", text(&found));
+    let share = found.cpu.as_ref().and_then(|cpu| cpu.groups.iter().find(|it| it.group == Group::Probes));
+    assert!(share.is_some_and(|it| it.percent > 20.0), "{}", text(&found));
+    let is_said = |found: &Analysis| found.notes.iter().any(|note| note.contains("stops at probes"));
+    assert!(is_said(&found) && !is_said(&analysis("nginx", CLEAN)), "{:?}", found.notes);
+}
+
+#[test]
 fn a_clean_run_gets_no_advice_and_what_weighs_most_is_first() {
     let seen = analysis("nginx", CLEAN);
     assert_eq!(seen.advice, [], "{}", text(&seen));

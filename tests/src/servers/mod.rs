@@ -31,8 +31,8 @@ pub use envoy::start as envoy;
 pub use haproxy::{start as haproxy, start_proxy as haproxy_proxy, start_tls_proxy as haproxy_tls_proxy};
 pub use nginx::{
     start as nginx, start_http2 as nginx_http2, start_orphaned as orphaned_nginx, start_proxy as nginx_proxy,
-    start_tls_proxy as nginx_tls_proxy, start_with_config as nginx_with,
-    start_with_slow_log as nginx_with_slow_log,
+    start_tls_proxy as nginx_tls_proxy, start_tls_with_config as nginx_tls_with,
+    start_with_config as nginx_with, start_with_slow_log as nginx_with_slow_log,
 };
 pub use otlp::{Certificates, OtlpReceiver, ReceiverPlace};
 pub use pingora::start as pingora;

@@ -140,6 +140,15 @@ pub fn start_with_config(http: &str, server: &str) -> Result<Server> {
     start_with(&format!("access_log off; {http}"), server, |nginx| nginx)
 }
 
+/// The same for clients that speak TLS.
+///
+/// # Errors
+/// If it is not installed or does not listen.
+pub fn start_tls_with_config(certificates: &Certificates, http: &str, server: &str) -> Result<Server> {
+    let server = format!("{}{server}", keys(Some(certificates)));
+    start_listening(&format!("access_log off; {http}"), " ssl", &server, |nginx| nginx)
+}
+
 fn start_by(wrap: impl FnOnce(Command) -> Command) -> Result<Server> {
     start_with("access_log off;", "", wrap)
 }

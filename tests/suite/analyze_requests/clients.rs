@@ -2,20 +2,25 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rustls::ClientConfig;
+
+use crate::requests::client::{Stream, connect};
 
 const N_CLIENTS: usize = 3;
 /// Rounds on one connection: those from before the recording are soon replaced.
 const N_ROUNDS: usize = 20;
+
+/// Within TLS, if there is something to speak it by.
+pub(super) type Tls = Option<Arc<ClientConfig>>;
 
 /// They ask until they are told to end.
 pub(super) struct Clients {
@@ -24,14 +29,14 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn start(address: SocketAddr) -> Self {
+    pub(super) fn start(address: SocketAddr, tls: &Tls) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let start = |client: usize| {
-            let is_over = Arc::clone(&is_over);
+            let (is_over, tls) = (Arc::clone(&is_over), tls.clone());
             thread::spawn(move || {
                 let mut n_asked = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    ask_on_one(address, client, N_ROUNDS, &mut n_asked)?;
+                    ask_on_one(address, &tls, client, N_ROUNDS, &mut n_asked)?;
                 }
                 Ok(n_asked)
             })
@@ -61,23 +66,26 @@ impl Drop for Clients {
 }
 
 /// Asks for everything that can be kept, so that no file of a cache is written later.
-pub(super) fn fill_cache(address: SocketAddr) -> Result<()> {
-    ask_on_one(address, N_CLIENTS, 2, &mut 0)
+pub(super) fn fill_cache(address: SocketAddr, tls: &Tls) -> Result<()> {
+    ask_on_one(address, tls, N_CLIENTS, 2, &mut 0)
 }
 
 /// Pages of which some are always new, and some always the same.
-fn ask_on_one(address: SocketAddr, client: usize, n_rounds: usize, n_asked: &mut u64) -> Result<()> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn ask_on_one(
+    address: SocketAddr,
+    tls: &Tls,
+    client: usize,
+    n_rounds: usize,
+    n_asked: &mut u64,
+) -> Result<()> {
+    let mut reader = BufReader::new(connect(address, tls.clone())?);
     for _ in 0..n_rounds {
         let id = format!("{client}{n_asked}");
         let same = |number: u64| format!("/cached/{}", (*n_asked + number) % 5);
         let paths = [format!("/items/{id}"), same(0), same(1), same(2), same(3), format!("/pieces/{id}")];
         for path in paths {
             let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n");
-            stream.write_all(request.as_bytes())?;
+            reader.get_mut().write_all(request.as_bytes())?;
             *n_asked += 1;
             read_answer(&mut reader).with_context(|| path)?;
         }
@@ -85,7 +93,7 @@ fn ask_on_one(address: SocketAddr, client: usize, n_rounds: usize, n_asked: &mut
     Ok(())
 }
 
-fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<()> {
+fn read_answer(reader: &mut BufReader<Box<dyn Stream>>) -> Result<()> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     ensure!(line.contains(" 200 "), "{line:?}");
@@ -109,6 +117,6 @@ fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<()> {
     skip(reader, n_body)
 }
 
-fn skip(reader: &mut BufReader<TcpStream>, n: usize) -> Result<()> {
+fn skip(reader: &mut BufReader<Box<dyn Stream>>, n: usize) -> Result<()> {
     reader.read_exact(&mut vec![0; n]).context("cut short")
 }

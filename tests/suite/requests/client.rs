@@ -18,24 +18,24 @@ use rustls::{
 
 /// A request: method, path, and whether others follow it before its answer is read.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub(super) method: &'static str,
-    pub(super) path: String,
-    pub(super) is_pipelined: bool,
+pub(crate) struct Ask {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) is_pipelined: bool,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) method: &'static str,
     pub(super) path: String,
-    pub(super) status: u16,
+    pub(crate) status: u16,
     pub(super) took: Duration,
     pub(super) is_pipelined: bool,
 }
 
 /// What a client reads and writes.
-trait Stream: Read + Write {}
+pub(crate) trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
@@ -45,12 +45,12 @@ pub(super) fn ask_all(address: SocketAddr, clients: Vec<Vec<Ask>>) -> Result<Vec
 }
 
 /// The same through TLS, if there is an authority that vouches for the server.
-pub(super) fn ask_all_over(
+pub(crate) fn ask_all_over(
     address: SocketAddr,
     authority: Option<&Path>,
     clients: Vec<Vec<Ask>>,
 ) -> Result<Vec<Answer>> {
-    let config = authority.map(tls).transpose()?;
+    let config = authority.map(trusting).transpose()?;
     let ask = |asks: Vec<Ask>| {
         let config = config.clone();
         thread::spawn(move || ask_on_one(address, config, &asks))
@@ -63,7 +63,8 @@ pub(super) fn ask_all_over(
     Ok(all)
 }
 
-fn tls(authority: &Path) -> Result<Arc<ClientConfig>> {
+/// For clients that speak TLS with servers that this authority vouches for; one session is resumed by the next connection.
+pub(crate) fn trusting(authority: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority)?)?;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -73,16 +74,21 @@ fn tls(authority: &Path) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-fn ask_on_one(address: SocketAddr, tls: Option<Arc<ClientConfig>>, asks: &[Ask]) -> Result<Vec<Answer>> {
+/// A connection, within TLS if it is to be.
+pub(crate) fn connect(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Result<Box<dyn Stream>> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let stream: Box<dyn Stream> = match tls {
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(match tls {
         Some(config) => {
             Box::new(StreamOwned::new(ClientConnection::new(config, address.ip().into())?, stream))
         }
         None => Box::new(stream),
-    };
+    })
+}
+
+fn ask_on_one(address: SocketAddr, tls: Option<Arc<ClientConfig>>, asks: &[Ask]) -> Result<Vec<Answer>> {
+    let stream = connect(address, tls)?;
     let mut reader = BufReader::new(stream);
     let mut answers = Vec::new();
     let mut waiting: Vec<&Ask> = Vec::new();

@@ -10,15 +10,18 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use profile::{Profile, encode::pprof, memory::MemoryReport};
 
 use super::Measured;
 use crate::{
     args::{AnalyzeArgs, AnalyzedEvent, RecordArgs},
     assemble,
-    commands::record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, Recorded},
-    kernel::{OffCpu, Requests, Source},
+    commands::{
+        record::{self, DEFAULT_FAULTS_INTERVAL_BYTES, Recorded},
+        requests::followed,
+    },
+    kernel::{OffCpu, Source},
     memory::{self, Stop, TreeError, Watch},
     procfs, requests,
     send::file::Destination,
@@ -64,6 +67,11 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
         requests: recording.requests.as_ref().map(requests::Report::evidence),
         ..Measured::default()
     };
+    // The number alone does not say what to do about it.
+    measured.notes.extend(recording.requests.iter().flat_map(requests::Report::tls_remarks));
+    if sources.len() > 1 {
+        measured.notes.extend(recording.requests.as_ref().and_then(requests::Report::stacks_remark));
+    }
     if meta.lost_total() > 0 {
         measured.notes.push(format!("{} samples were lost: shares may be off", meta.lost_total()));
     }
@@ -93,6 +101,9 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
 fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let has = |event| args.events.contains(&event);
+    if args.follow.is_given() && !has(AnalyzedEvent::Requests) {
+        bail!("--no-paths and --no-tls go with --event requests: no request is looked at otherwise");
+    }
     let frequency_hz = record::frequency(args.frequency)?;
     let (has_loop, has_off_cpu) = (has(AnalyzedEvent::Loop), has(AnalyzedEvent::OffCpu));
     let all = [
@@ -108,7 +119,7 @@ fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
             }),
         ),
         (has(AnalyzedEvent::Memory), Source::Resident { interval_bytes: DEFAULT_FAULTS_INTERVAL_BYTES }),
-        (has(AnalyzedEvent::Requests), Source::Requests(Requests::default())),
+        (has(AnalyzedEvent::Requests), followed(&args.follow)),
         // Last: what is said of the recording as a whole is said of it.
         (has_loop, Source::Loop { stall_ns: nanos(args.stall), frequency_hz }),
     ];
@@ -218,7 +229,9 @@ mod tests {
         let all: Vec<AnalyzedEvent> = of(&[]).into_iter().map(event_of).collect();
         use AnalyzedEvent::{Cpu, Loop, Memory, OffCpu, Requests};
         assert_eq!(all, [Cpu, OffCpu, Memory, Requests, Loop]);
-        assert_eq!(of(&["-e", "requests"]), [Source::Requests(kernel::Requests::default())]);
+        let requests = |hides_paths, has_tls| Source::Requests(kernel::Requests { hides_paths, has_tls });
+        assert_eq!(of(&["-e", "requests"]), [requests(false, true)]);
+        assert_eq!(of(&["-e", "requests", "--no-tls", "--no-paths"]), [requests(true, false)]);
         assert_eq!(of(&["-e", "cpu"]), [Source::Cpu { frequency_hz: 499 }]);
         let of_loop: Vec<AnalyzedEvent> = of(&["-e", "loop"]).into_iter().map(event_of).collect();
         assert_eq!(of_loop, [Cpu, OffCpu, Loop], "it is made of them");

@@ -82,6 +82,7 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
     if let Some(requests) = &recording.requests {
         // As `agent diff` reads it.
         comments.extend(recording.routes.as_ref().map(|_| format!("requests={}", requests.requests)));
+        comments.extend(recording.routes.as_ref().and_then(|_| requests.stacks_remark()));
         comments.extend(requests.remarks());
     }
     if let Some(probing) = &recording.probing {
@@ -98,6 +99,7 @@ fn is_said_elsewhere(counter: Counter) -> bool {
             | Counter::MessagesTaken
             | Counter::MessagesLost
             | Counter::HeadsUnread
+            | Counter::TlsCallsMissed
             | Counter::ConnectionsFull
     )
 }

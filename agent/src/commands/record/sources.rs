@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::{
     args::{CutBy, Event, RecordArgs},
-    kernel::{OffCpu, Requests, Source},
+    commands::requests::followed,
+    kernel::{OffCpu, Source},
 };
 
 /// How far samples of resident memory are apart when nothing says otherwise.
@@ -21,10 +22,13 @@ pub(super) fn sources(
 ) -> Result<(Vec<Source>, Source)> {
     let is_by_route = args.requests.by == Some(CutBy::Route);
     let has_requests = !args.off_cpu.wall && args.events.contains(&Event::Requests);
-    if args.requests.no_paths && !is_by_route && !has_requests {
-        bail!("--no-paths goes with --by route or --event requests: no path is looked at otherwise");
+    let follow = &args.requests.follow;
+    if follow.is_given() && !is_by_route && !has_requests {
+        bail!(
+            "--no-paths and --no-tls go with --by route or --event requests: no request is looked at otherwise"
+        );
     }
-    let requests = Source::Requests(Requests { hides_paths: args.requests.no_paths, has_tls: false });
+    let requests = followed(follow);
     match (has_requests, is_by_route) {
         (true, true) => bail!("--event requests is by route as it is: leave --by route out"),
         (true, false) if args.events.len() > 1 => bail!("--event requests goes with no other event"),
@@ -134,16 +138,20 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_cut_by_route_has_requests_beside_it() -> anyhow::Result<()> {
-        let (cpu, requests) = (Source::Cpu { frequency_hz: 99 }, |hides_paths| {
-            Source::Requests(Requests { hides_paths, has_tls: false })
-        });
-        assert_eq!(of(&["--by", "route"])?, (vec![requests(false), cpu], cpu));
-        assert_eq!(of(&["-e", "requests", "--no-paths"])?, (vec![requests(true)], requests(true)));
+        let requests = |hides_paths, has_tls| Source::Requests(Requests { hides_paths, has_tls });
+        let cpu = Source::Cpu { frequency_hz: 99 };
+        assert_eq!(of(&["--by", "route"])?, (vec![requests(false, true), cpu], cpu));
+        let alone = |source| (vec![source], source);
+        assert_eq!(of(&["-e", "requests", "--no-paths"])?, alone(requests(true, true)));
+        assert_eq!(of(&["-e", "requests", "--no-tls"])?, alone(requests(false, false)));
         let (sources, source) = of(&["--by", "route", "--wall"])?;
         assert!(sources.len() == 3 && source.off_cpu().is_some_and(|it| it.is_wall), "{sources:?}");
-        for options in
-            [&["--no-paths"][..], &["-e", "requests", "--by", "route"], &["-e", "requests", "-e", "cpu"]]
-        {
+        for options in [
+            &["--no-paths"][..],
+            &["--no-tls"],
+            &["-e", "requests", "--by", "route"],
+            &["-e", "requests", "-e", "cpu"],
+        ] {
             assert!(of(options).is_err(), "{options:?}: {:?}", of(options));
         }
         Ok(())

@@ -7,7 +7,7 @@ use abi::{
     sample::{Sample, Served},
 };
 
-use super::{Session, TlsProbing};
+use super::{Session, TlsProbing, tls};
 use crate::{
     decode::MessageEvent,
     kernel::{KernelError, Source},
@@ -101,10 +101,15 @@ impl Session {
         let requests = self.requests.as_ref()?;
         let mut report = requests.report(duration_ns);
         report.network = network;
-        if let Some(tls) = &self.tls {
-            let name = |pid| self.world.processes.present_image(pid).map(|image| image.name.clone());
-            report.tls = tls.report(&requests.unread_tls(), |pid| name(pid).unwrap_or_default());
-        }
+        let unread = requests.unread_tls();
+        let name = |pid| {
+            let image = self.world.processes.present_image(pid);
+            image.map(|image| image.name.clone()).unwrap_or_default()
+        };
+        report.tls = match &self.tls {
+            Some(tls) => tls.report(&unread, name),
+            None => tls::not_probed(&unread, name),
+        };
         report.losses.tls_calls_missed = counted(Counter::TlsCallsMissed);
         report.losses.messages_lost = counted(Counter::MessagesLost);
         report.losses.heads_unread = counted(Counter::HeadsUnread);
