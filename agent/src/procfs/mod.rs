@@ -8,6 +8,7 @@ pub mod maps;
 pub mod memory;
 pub mod memory_group;
 pub mod network;
+pub mod rings;
 pub mod root;
 pub mod smaps;
 pub mod stat;

@@ -29,10 +29,17 @@ pub struct TlsCall {
     pub what: u64,
     /// The descriptor that was read or written meanwhile.
     pub descriptor: u64,
+    /// Where its return address stands, or [`NOWHERE`].
+    pub return_at: u64,
+    /// That address, before the kernel put its own in the place of it (`prepare_uretprobe` in kernel/events/uprobes.c).
+    pub return_address: u64,
 }
+
+/// In place of an address: none, as no word can begin there.
+pub const NOWHERE: u64 = u64::MAX;
 
 /// Bit of what is known of a connection as the library has it, above its descriptor: its handshake was seen, so that what comes
 /// first is a beginning.
 pub const TLS_IS_NEW: u64 = 1 << 32;
 
-const _: () = assert!(size_of::<TlsCall>() == 40);
+const _: () = assert!(size_of::<TlsCall>() == 56);
