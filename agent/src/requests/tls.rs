@@ -120,7 +120,8 @@ impl TlsReport {
     /// Why connections that speak TLS were not read, in sentences.
     pub(super) fn sentences(&self, connections: &Connections) -> Vec<String> {
         let mut all = Vec::new();
-        if connections.n_tls > 0
+        // One from before the recording may speak TLS without being known to.
+        if connections.n_tls + connections.n_other > 0
             && let Some(reason) = &self.refused
         {
             all.push(format!("no library for TLS has probes: {reason}"));
@@ -325,6 +326,7 @@ mod tests {
         assert_eq!(report.sentences(&Connections::default()), [""; 0]);
         let said = report.sentences(&Connections { n_tls: 1, ..Connections::default() });
         assert_eq!(said, ["no library for TLS has probes: too old"]);
+        assert_eq!(report.sentences(&Connections { n_other: 1, ..Connections::default() }), said);
     }
 
     #[test]
