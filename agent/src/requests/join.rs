@@ -8,12 +8,11 @@ use std::{
 use super::{
     open::{OpenRequest, RequestId},
     route::route,
+    served::OTHER,
 };
 
 /// Methods and routes that are told apart.
 const MAX_ROUTES: usize = 500;
-/// Those that are not.
-const OTHER: &str = "other";
 /// Connections that are over and of whose last request samples may come: until their threads wait for events.
 const MAX_CLOSED: usize = 4096;
 
@@ -47,6 +46,10 @@ impl Routes {
     /// All of them.
     pub(super) fn names(&self) -> &[Arc<str>] {
         &self.names
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.indices.contains_key(name)
     }
 
     pub(super) fn index_of(&mut self, request: &OpenRequest) -> RouteIndex {

@@ -21,6 +21,7 @@ mod slowest;
 mod times;
 mod tls;
 mod upstream;
+mod window;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -45,6 +46,7 @@ pub use served::ProcessRow;
 pub use slowest::{Seen, SeenStack, SlowRequest};
 pub use times::TimesReport;
 pub use tls::{TlsLibrary, TlsReport, UnreadTls};
+pub use window::{RequestsWindow, RouteRow, RouteWindow};
 
 use crate::{aggregate::Key, decode::MessageEvent};
 use http2::Http2;

@@ -141,6 +141,11 @@ impl OpenRequests {
         self.routes.as_ref().map_or(&[], Routes::names)
     }
 
+    /// Whether samples of this method and route are told apart from others.
+    pub(super) fn has_route(&self, name: &str) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.has(name))
+    }
+
     /// How samples know a request.
     pub(super) fn whose(&self, id: RequestId) -> Option<Whose> {
         Whose::of(id, self.requests.get(&id)?)

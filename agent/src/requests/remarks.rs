@@ -1,20 +1,24 @@
 //! What is missing of requests, in sentences.
 
-use super::{Losses, Report};
+use super::{Connections, Losses, Report};
 
 impl Report {
     /// One sentence for each way in which some are missing: where they cannot be seen, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let Self { connections, losses, .. } = self;
-        let unseen = [
-            (connections.n_http2, "speak HTTP/2: of their requests there are times alone"),
-            (connections.n_upgraded, "have become tunnels or web sockets"),
-            (connections.n_other, "speak no HTTP"),
-        ];
-        let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
-        unseen.chain(losses.sentences()).collect()
+        sentences(&self.connections, &self.losses)
     }
+}
+
+/// The same of what is under way.
+pub(super) fn sentences(connections: &Connections, losses: &Losses) -> Vec<String> {
+    let unseen = [
+        (connections.n_http2, "speak HTTP/2: of their requests there are times alone"),
+        (connections.n_upgraded, "have become tunnels or web sockets"),
+        (connections.n_other, "speak no HTTP"),
+    ];
+    let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
+    unseen.chain(losses.sentences()).collect()
 }
 
 impl Losses {
