@@ -40,12 +40,33 @@ impl Whose {
 pub(super) struct Routes {
     indices: HashMap<Arc<str>, RouteIndex>,
     names: Vec<Arc<str>>,
+    /// The index of the first of these names: those before it are forgotten.
+    first: usize,
+    /// Names that are known no more, by requests that have them still.
+    n_old: usize,
 }
 
 impl Routes {
     /// All of them.
     pub(super) fn names(&self) -> &[Arc<str>] {
         &self.names
+    }
+
+    /// The route of an index, as long as that is remembered.
+    pub(super) fn name(&self, index: RouteIndex) -> &str {
+        let at = (index as usize).checked_sub(self.first);
+        at.and_then(|at| self.names.get(at)).map_or(OTHER, AsRef::as_ref)
+    }
+
+    /// Makes room for others, if there is none: what requests under way are called is known for one more time.
+    pub(super) fn make_room(&mut self) {
+        if self.indices.len() < MAX_ROUTES {
+            return;
+        }
+        self.names.drain(..self.n_old);
+        self.first += self.n_old;
+        self.n_old = self.names.len();
+        self.indices.clear();
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -56,13 +77,13 @@ impl Routes {
         let name = format!("{} {}", request.key.method_name(), request.route_text());
         match self.indices.get(name.as_str()) {
             Some(index) => *index,
-            None if self.names.len() < MAX_ROUTES => self.push(name.into()),
+            None if self.indices.len() < MAX_ROUTES => self.push(name.into()),
             None => self.indices.get(OTHER).copied().unwrap_or_else(|| self.push(OTHER.into())),
         }
     }
 
     fn push(&mut self, name: Arc<str>) -> RouteIndex {
-        let index = RouteIndex::try_from(self.names.len()).unwrap_or(RouteIndex::MAX);
+        let index = RouteIndex::try_from(self.first + self.names.len()).unwrap_or(RouteIndex::MAX);
         self.names.push(Arc::clone(&name));
         self.indices.insert(name, index);
         index

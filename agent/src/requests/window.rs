@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use abi::counter::Counter;
 
 use super::{
-    Requests, remarks,
+    Requests, RouteIndex, remarks,
     report::ratio,
     served::{OTHER, ProcessRow, RowKey, Tally},
     times::{Times, TimesReport},
@@ -87,9 +87,14 @@ impl RouteRow {
 }
 
 impl Requests {
-    /// Hands over what was answered since the last call, with what the kernel side has counted. Requests under way and
-    /// what is known of connections stay.
-    pub fn cut(&mut self, duration_ns: u64, counters: &[(Counter, u64)]) -> RequestsWindow {
+    /// Hands over what was answered since the last call, with what the kernel side has counted and the CPU time that was
+    /// sampled meanwhile, for routes and for none. Requests under way and what is known of connections stay.
+    pub fn cut(
+        &mut self,
+        duration_ns: u64,
+        counters: &[(Counter, u64)],
+        cpu_ns: impl IntoIterator<Item = (Option<RouteIndex>, u64)>,
+    ) -> RequestsWindow {
         let served = self.served.cut();
         let mut routes = RouteWindow { duration_ns, ..RouteWindow::default() };
         for (key, tally) in &served.rows {
@@ -99,6 +104,10 @@ impl Requests {
             route.add(tally, key.status);
             route.has_samples |= has_samples;
         }
+        for (route, n_ns) in cpu_ns {
+            routes.add_cpu(route.and_then(|index| self.open.route_name(index)), n_ns);
+        }
+        self.open.make_room_for_routes();
         RequestsWindow {
             routes,
             by_process: served.by_process(),
@@ -115,7 +124,7 @@ fn name_of(key: &RowKey) -> String {
 
 impl RouteWindow {
     /// Adds CPU time that was sampled meanwhile, for a route or for no request.
-    pub fn add_cpu(&mut self, route: Option<&str>, n_ns: u64) {
+    fn add_cpu(&mut self, route: Option<&str>, n_ns: u64) {
         let Some(route) = route else {
             self.other_cpu_ns = self.other_cpu_ns.saturating_add(n_ns);
             return;
@@ -244,9 +253,7 @@ mod tests {
         for (path, status, took_ns) in [("/a/1", 200, 100), ("/a/2", 503, 300), ("/b", 304, 20)] {
             answer(&mut requests, path, status, 1000, took_ns);
         }
-        let mut first = requests.cut(SECOND_NS, &[]).routes;
-        first.add_cpu(Some("GET /a/{n}"), 3_000);
-        first.add_cpu(None, 1_000);
+        let mut first = requests.cut(SECOND_NS, &[], [(Some(0), 3_000), (None, 1_000)]).routes;
         let rows = first.rows();
         let a = row(&rows, "GET /a/{n}");
         assert_eq!((a.count, a.by_class, a.total.mean_ns, a.cpu_ns), (2, [0, 1, 0, 0, 1], 200, Some(3000)));
@@ -255,7 +262,7 @@ mod tests {
         assert_eq!(first.cpu_percent(), 75.0);
 
         answer(&mut requests, "/a/3", 200, 5000, 500);
-        let second = requests.cut(SECOND_NS, &[]);
+        let second = requests.cut(SECOND_NS, &[], []);
         assert_eq!(second.by_process.len(), 1, "{second:#?}");
         first.append(&second.routes);
         let rows = first.rows();
@@ -263,7 +270,7 @@ mod tests {
         assert_eq!((a.count, a.per_second, a.total.median_ns, a.total.p99_ns), (3, 1.5, 300, 500));
         assert_eq!((first.all().count, first.all().per_second), (4, 2.0));
         assert_eq!(requests.n_served(), 4);
-        assert!(requests.cut(SECOND_NS, &[]).routes.rows().is_empty(), "nothing is told twice");
+        assert!(requests.cut(SECOND_NS, &[], []).routes.rows().is_empty(), "nothing is told twice");
     }
 
     #[test]
@@ -273,7 +280,7 @@ mod tests {
             requests.apply(&event(told));
         }
         requests.apply(&event((1, ANSWERS, 200, "")));
-        let rows = requests.cut(SECOND_NS, &[]).routes.rows();
+        let rows = requests.cut(SECOND_NS, &[], []).routes.rows();
         let found = row(&rows, "GET /a");
         assert_eq!((found.upstream_percent, found.cpu_ns), (50.0, None), "no samples: {rows:#?}");
     }
@@ -288,7 +295,7 @@ mod tests {
                 answer(&mut requests, &path, 200, 1000, 10);
             }
             answer(&mut requests, "/often", 200, 1000, 10);
-            window.append(&requests.cut(0, &[]).routes);
+            window.append(&requests.cut(0, &[], []).routes);
         }
         let rows = window.rows();
         assert_eq!(rows.len(), MAX_ROWS + 1);
@@ -308,6 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn samples_know_routes_of_now_and_those_of_requests_that_are_still_under_way() {
+        let mut requests = Requests::joined();
+        requests.apply(&event((9, ASKS, 1, "/long")));
+        let long = requests.serving(9).expect("one is under way").route;
+        for round in 0..5 {
+            for i in 0..300 {
+                answer(&mut requests, &format!("/r{}x{}", letters(round + 1), letters(i)), 200, 1000, 10);
+            }
+            let rows = requests.cut(SECOND_NS, &[], [(Some(long), 7)]).routes.rows();
+            let n_known = rows.iter().filter(|row| row.cpu_ns.is_some()).count();
+            // With the long one, 301 in one window and 199 in the next fill it.
+            assert!(
+                if round % 2 == 0 { n_known == 301 } else { (200..=201).contains(&n_known) },
+                "{n_known}"
+            );
+            let with_cpu = rows.iter().find(|row| row.cpu_ns == Some(7)).map(|row| row.route.as_str());
+            assert_eq!(with_cpu, Some(if round < 4 { "GET /long" } else { "other" }), "round {round}");
+        }
+        assert!(requests.routes().len() <= 1002, "{} are remembered", requests.routes().len());
+    }
+
+    #[test]
     fn what_is_not_seen_is_said() {
         let mut requests = Requests::default();
         let mut foreign = event((9, MESSAGE_FOREIGN, 1, ""));
@@ -315,7 +344,7 @@ mod tests {
         requests.apply(&foreign);
         foreign.message = Message { status: abi::request::FOREIGN_HTTP2, connection: 10, ..foreign.message };
         requests.apply(&foreign);
-        let window = requests.cut(SECOND_NS, &[(Counter::MessagesLost, 7)]);
+        let window = requests.cut(SECOND_NS, &[(Counter::MessagesLost, 7)], []);
         assert_eq!(window.n_tls_unread, 1);
         let remarks = window.remarks.join("\n");
         assert!(remarks.contains("1 connections speak HTTP/2"), "{remarks}");

@@ -59,7 +59,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, area: Rect) {
     frame.render_widget(Paragraph::new(note), below);
     let rows = state.routes.rows(&state.filter);
     if rows.is_empty() {
-        return nothing(frame, state, body, "no request was answered, or the filter leaves no route");
+        return nothing(
+            frame,
+            state,
+            body,
+            "no HTTP/1 request was answered (TLS: --tls), or the filter leaves no route",
+        );
     }
     let columns = columns(body.width);
     let row = |it: &&RouteRow| {

@@ -14,14 +14,12 @@ impl Session {
         let requests = requests.as_mut()?;
         // If they cannot be read, whoever asks for figures is told why.
         let counters = kernel.counters().unwrap_or_default();
-        let mut window = requests.cut(nanos(duration), &counters);
         let cpu = kernel.sources().iter().find(|source| matches!(source, Source::Cpu { .. }));
         let frequency_hz = cpu.map_or(0, |source| source.frequency_hz());
         let period_ns = 1_000_000_000_u64.checked_div(frequency_hz).unwrap_or(0);
-        for (key, counted) in counted.counted().filter(|(key, _)| key.event == Event::CPU) {
-            let route = key.route.and_then(|index| requests.routes().get(index as usize));
-            window.routes.add_cpu(route.map(AsRef::as_ref), counted.weight.saturating_mul(period_ns));
-        }
+        let of_cpu = counted.counted().filter(|(key, _)| key.event == Event::CPU);
+        let cpu_ns = of_cpu.map(|(key, counted)| (key.route, counted.weight.saturating_mul(period_ns)));
+        let mut window = requests.cut(nanos(duration), &counters, cpu_ns);
         let name = |pid| world.processes.present_image(pid).map(|image| image.name.clone());
         window.process_names = window
             .by_process

@@ -21,16 +21,19 @@ type Answered<'a> = (&'a str, u16, usize, u64);
 fn tick(answered: &[Answered<'_>]) -> Update {
     let mut requests = Requests::joined();
     let get = METHODS.iter().position(|method| *method == "GET").expect("there is GET");
+    let asked = Message {
+        flags: MESSAGE_HEAD | MESSAGE_END,
+        connection: 1,
+        tgid: 4711,
+        time_ns: SECOND_NS,
+        method: u8::try_from(get).expect("a small number"),
+        ..Message::default()
+    };
+    // One is under way, and has no answer yet.
+    let under_way = Message { connection: 2, ..asked };
+    requests.apply(&MessageEvent { message: under_way, path: b"/users/0".to_vec() });
     for (path, status, n, ms) in answered {
         for _ in 0..*n {
-            let asked = Message {
-                flags: MESSAGE_HEAD | MESSAGE_END,
-                connection: 1,
-                tgid: 4711,
-                time_ns: SECOND_NS,
-                method: u8::try_from(get).expect("a small number"),
-                ..Message::default()
-            };
             let answer = Message {
                 flags: MESSAGE_HEAD | MESSAGE_END | MESSAGE_RESPONSE,
                 time_ns: SECOND_NS + ms * 1_000_000,
@@ -42,10 +45,9 @@ fn tick(answered: &[Answered<'_>]) -> Update {
             requests.apply(&MessageEvent { message: answer, path: Vec::new() });
         }
     }
-    let mut window = requests.cut(SECOND_NS, &[]);
+    // Whoever asks first has the first index.
+    let mut window = requests.cut(SECOND_NS, &[], [(Some(0), 30_000_000), (None, 10_000_000)]);
     window.process_names.insert(4711, "nginx".to_owned());
-    window.routes.add_cpu(Some("GET /users/{n}"), 30_000_000);
-    window.routes.add_cpu(None, 10_000_000);
     let meta = Meta { duration_ns: SECOND_NS, ..Meta::default() };
     let routes = RoutesTick {
         profile: assemble::served(&window, meta),
@@ -161,7 +163,7 @@ fn a_target_without_requests_and_requests_that_are_not_followed_are_told_apart()
     );
     press(&mut state, KeyCode::Char('/'));
     press(&mut state, KeyCode::Char('x'));
-    assert!(screen(&state, 80, 24).contains("no request was answered"), "{}", screen(&state, 80, 24));
+    assert!(screen(&state, 80, 24).contains("no HTTP/1 request was answered"), "{}", screen(&state, 80, 24));
 }
 
 #[test]
