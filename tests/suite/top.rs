@@ -147,6 +147,37 @@ fn text_has_the_rate_of_each_route_and_what_it_is_answered_with() -> Result<()> 
     Ok(())
 }
 
+#[test]
+fn what_is_said_through_tls_has_routes_where_that_is_asked_for_and_is_counted_where_it_is_not() -> Result<()>
+{
+    let nginx = nginx()?;
+    let certificates = servers::Certificates::new(servers::HOST)?;
+    let proxy = servers::nginx_tls_proxy(("http", nginx.address()), &certificates)?;
+    for (option, expected) in
+        [("--tls", "  GET /users/{n}\n"), ("--stall=10ms", " connections speak TLS and were not read")]
+    {
+        let mut command = Command::new(paths::agent()?);
+        command.args(["top", option, "--pid"]).arg(proxy.running().pid().to_string());
+        let top = Running::start(&mut command)?;
+        wait::until(&format!("with {option} there is: {expected}"), wait::PATIENCE, || {
+            let text = top.stdout()?;
+            ensure!(!top.has_ended(), "it ended: {text}{}", top.stderr()?);
+            // It looks for whoever maps a library once it has begun.
+            if text.contains("\n\n") {
+                let mut curl = Command::new(paths::find("curl", "curl")?);
+                curl.args(["-sk", "--http1.1", "--max-time", "10"]);
+                let url = format!("https://{}/users/4711", proxy.address());
+                let asked = curl.arg(url).output().context("cannot start curl")?;
+                ensure!(asked.status.success(), "curl: {}", String::from_utf8_lossy(&asked.stderr));
+                thread::sleep(Duration::from_millis(300));
+            }
+            Ok(text.contains(expected).then_some(()))
+        })
+        .with_context(|| top.stdout().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
 /// Requests of a route and status in a file that was saved.
 fn n_saved(file: &Path, below_route: &str) -> Result<u64> {
     let profile: Profile = profile::read::profile(&fs::read(file)?)?;
