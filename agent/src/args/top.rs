@@ -15,8 +15,11 @@ Examples:
   agent top --pid 4711 --batch -n 3             three blocks of text
   agent top --pid 4711 | tee top.txt            text as well: the output is no terminal
 
-Views: functions, threads, event loops, memory, a flamegraph, and the routes of HTTP/1 requests with rate, latency, errors and CPU
-time. Keys: 1 to 6 views, / filter, o sort, w time, p pause, Enter flamegraph of a function, s save, ? all of them, q end.
+Views: functions, threads, event loops, memory, a flamegraph, and the routes of HTTP/1 requests
+with rate, latency, errors and CPU time.
+
+Keys: 1 to 6 views, / filter, o sort, w time, p pause, Enter flamegraph of a function, s save,
+? all of them, q end.
 
 Exit status: 0 at the end; 1 for an error; 2 for wrong usage.
 Needs root, or the capabilities that `agent doctor` lists.";
