@@ -53,7 +53,7 @@ pub enum Subcommands {
     /// Say what holds a proxy up and what to change, from profiles or from a recording made now
     #[command(after_help = ANALYZE_EXAMPLES)]
     Analyze(AnalyzeArgs),
-    /// Show what processes do now: functions, threads, event loops, memory, a flamegraph
+    /// Show what processes do now: functions, threads, event loops, memory, a flamegraph, routes of requests
     #[command(after_help = TOP_EXAMPLES)]
     Top(TopArgs),
     /// Compare two profiles or sets of them: what gained, what lost, and whether that is more than chance

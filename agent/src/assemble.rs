@@ -13,6 +13,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 use frames::{Frames, file_offsets};
 
 pub use growth::{Growth, growth};
+pub use requests::served;
 pub use values::index_of as value_index;
 
 use abi::{event::Event, fault::Fault};

@@ -48,6 +48,7 @@ impl Profile {
         let columns: Vec<Option<usize>> = self.value_types().iter().map(column_of).collect();
         let frames: Vec<FrameHandle> =
             other.frames().map(|frame| self.same_frame(other, frame, &name_of)).collect();
+        self.take_routes(other, &frames);
         let mut stacks: HashMap<StackHandle, StackHandle> = HashMap::new();
         for sample in other.samples() {
             let stack = match stacks.get(&sample.stack) {
@@ -101,5 +102,30 @@ impl Profile {
             None => Frame { mapping, source: None, ..*frame },
         };
         self.frame(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Meta, Profile, ValueType};
+
+    #[test]
+    fn a_route_that_only_the_other_profile_has_is_one_afterwards() {
+        let of = |routes: &[&str]| {
+            let mut profile = Profile::new(ValueType::CPU, Meta::default());
+            let process = profile.process(1, "nginx");
+            let thread = profile.thread(process, 1, "nginx");
+            for route in routes {
+                let path = [profile.route(route), profile.reason("200")];
+                let stack = profile.stack(path);
+                profile.add(stack, thread, &[1, 1]).expect("has two values");
+            }
+            profile
+        };
+        let mut whole = of(&["GET /a"]);
+        whole.append(&of(&["GET /a", "GET /b"]));
+        let found: Vec<_> =
+            whole.samples().map(|it| (whole.route_of(it.stack), it.values.to_vec())).collect();
+        assert_eq!(found, [(Some("GET /a"), vec![2, 2]), (Some("GET /b"), vec![1, 1])]);
     }
 }

@@ -85,6 +85,11 @@ impl Profile {
         route
     }
 
+    /// Takes over which frames of another profile are routes; `own` has the frame of each of its frames here.
+    pub(crate) fn take_routes(&mut self, other: &Self, own: &[FrameHandle]) {
+        self.routes.extend(other.routes.iter().filter_map(|route| own.get(route.index())));
+    }
+
     /// The handle of a stack whose frames come root first. One without frames says so in a frame.
     pub fn stack(&mut self, root_to_leaf: impl IntoIterator<Item = FrameHandle>) -> StackHandle {
         let mut stack = None;

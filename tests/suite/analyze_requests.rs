@@ -77,7 +77,7 @@ fn analyze_tls(fault: Fault) -> Result<Analysis> {
     let tls = Some(trusting(&certificates.dir().join("ca.pem"))?);
     let nginx = start(fault, &backend, Some(&certificates))?;
     clients::fill_cache(nginx.address(), &tls)?;
-    let analyzing = Analyzing::start(nginx.running().pid(), &["--duration", "60s"])?;
+    let analyzing = Analyzing::start(nginx.running().pid(), &["--tls", "--duration", "60s"])?;
     agent::wait_until_sampling(analyzing.running())?;
     let clients = Clients::start(nginx.address(), &tls);
     std::thread::sleep(Duration::from_millis(1500));
@@ -153,7 +153,7 @@ fn of_tls_that_no_openssl_encrypts_it_is_said_why_it_was_not_read() -> Result<()
     let backend = Backend::start()?;
     let certificates = Certificates::new(servers::HOST)?;
     let caddy = servers::caddy_tls_proxy(backend.address(), &certificates)?;
-    let options = ["--event", "requests", "--duration", "60s"];
+    let options = ["--event", "requests", "--tls", "--duration", "60s"];
     let analyzing = Analyzing::start(caddy.running().pid(), &options)?;
     agent::wait_until_sampling(analyzing.running())?;
     clients::fill_cache(caddy.address(), &Some(trusting(&certificates.dir().join("ca.pem"))?))?;

@@ -1,6 +1,6 @@
 # A program that serves 200 requests to itself is followed: all of them are counted, on both sides, and no query is seen.
 cd /tmp
-agent requests --comm asks --duration 25s --json >/tmp/requests.json &
+agent requests --comm asks --tls --duration 25s --json >/tmp/requests.json &
 agent=$!
 sleep 15
 asks 200 || exit 1

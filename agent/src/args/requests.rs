@@ -11,10 +11,11 @@ Examples:
   agent requests --pid $(pgrep -o nginx)             nginx and its workers, 10 s: latency by route and status
   agent requests --comm haproxy -d 1m --json         as JSON, for programs
   agent requests --pid 4711 --stacks                 and what the slowest ten did meanwhile
+  agent requests --pid 4711 --tls                    within TLS, too, by probes on OpenSSL
   agent requests --pid 4711 --no-paths               paths stay in the kernel: their hashes stand for them
 
-HTTP/1: in clear, from the system calls that read and write connections, and within TLS, where a process uses OpenSSL, or
-BoringSSL with its names, from probes on the functions that encrypt and decrypt. Of heads there leave the kernel: method, path without
+HTTP/1: in clear, from the system calls that read and write connections, and with --tls within TLS, where a process uses OpenSSL,
+or BoringSSL with its names, from probes on the functions that encrypt and decrypt. Of heads there leave the kernel: method, path without
 its query, status, length, and whether the content compresses; of bodies, how long they are.
 
 Exit status: 0 when a report was written; 1 for an error; 2 for wrong usage.
@@ -62,16 +63,17 @@ pub struct FollowArgs {
     /// Of requests: paths do not leave the kernel, their hashes stand for them
     #[arg(long)]
     pub no_paths: bool,
-    /// Of requests: leave TLS alone, with no probes in the libraries that encrypt what the processes say
+    /// Of requests: those within TLS, too, by probes in the libraries that encrypt (OpenSSL, and BoringSSL with its names), which
+    /// cost a busy server time at each call
     #[arg(long)]
-    pub no_tls: bool,
+    pub tls: bool,
 }
 
 impl FollowArgs {
     /// Whether anything was said of it.
     #[must_use]
     pub const fn is_given(&self) -> bool {
-        self.no_paths || self.no_tls
+        self.no_paths || self.tls
     }
 }
 

@@ -4,16 +4,22 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{off_cpu::parse_wait, parse_duration};
+use super::{FollowArgs, off_cpu::parse_wait, parse_duration};
 
 pub(super) const TOP_EXAMPLES: &str = "\
 Examples:
   agent top --pid $(pgrep -o nginx)             what nginx and its workers do now
   agent top --pid 4711 -F 999 --stall 5ms       more samples; shorter stalls
+  agent top --pid 4711 --tls                    routes within TLS, too, by probes on OpenSSL
+  agent top --pid 4711 --no-requests            requests are left alone
   agent top --pid 4711 --batch -n 3             three blocks of text
   agent top --pid 4711 | tee top.txt            text as well: the output is no terminal
 
-Keys: 1 to 5 views, / filter, o sort, w time, p pause, Enter flamegraph of a function, s save, ? all of them, q end.
+Views: functions, threads, event loops, memory, a flamegraph, and the routes of HTTP/1 requests
+with rate, latency, errors and CPU time.
+
+Keys: 1 to 6 views, / filter, o sort, w time, p pause, Enter flamegraph of a function, s save,
+? all of them, q end.
 
 Exit status: 0 at the end; 1 for an error; 2 for wrong usage.
 Needs root, or the capabilities that `agent doctor` lists.";
@@ -33,6 +39,12 @@ pub struct TopArgs {
     /// An iteration of an event loop that takes as long is a stall
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_wait)]
     pub stall: Duration,
+    /// Leave requests alone: no view of routes, and nothing is done at the end of system calls on connections
+    #[arg(long, conflicts_with = "FollowArgs")]
+    pub no_requests: bool,
+    /// How they are followed.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// For how long [default: until `q`, a signal, or the end of the processes]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,

@@ -67,7 +67,7 @@ pub fn run(args: &RequestsArgs) -> anyhow::Result<u8> {
 
 /// Requests, followed as was asked for, of whatever command.
 pub(super) fn followed(args: &FollowArgs) -> Source {
-    Source::Requests(Requests { hides_paths: args.no_paths, has_tls: !args.no_tls })
+    Source::Requests(Requests { hides_paths: args.no_paths, has_tls: args.tls })
 }
 
 /// Requests, and with `--stacks` CPU time and waits beside them.

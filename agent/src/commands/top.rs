@@ -23,7 +23,7 @@ use crate::{
     args::TopArgs,
     clock,
     send::file::Destination,
-    top::{Action, State, Update, batch, view},
+    top::{Action, State, Update, batch, state::View, view},
 };
 use feed::Feed;
 
@@ -148,9 +148,10 @@ fn is_over(args: &TopArgs, began: Instant) -> bool {
 
 /// Writes what is shown; says where.
 fn save(args: &TopArgs, state: &State) -> anyhow::Result<String> {
-    let profile = state.shown().context("there is nothing to save yet")?;
+    let profile = state.saved().context("there is nothing to save yet")?;
     let seconds = clock::unix_ns() / 1_000_000_000;
-    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("top-{seconds}.pb.gz")));
+    let kind = if state.view == View::Routes { "requests-" } else { "" };
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("top-{kind}{seconds}.pb.gz")));
     let destination = Destination::check(&path)?;
     destination.write::<anyhow::Error>(|mut out| Ok(pprof::write(profile, &mut out)?))?;
     Ok(format!("wrote {}", path.display()))

@@ -7,12 +7,11 @@ use ahash::HashMap;
 use super::{
     open::{OpenRequest, RequestId},
     route::route,
+    served::OTHER,
 };
 
 /// Methods and routes that are told apart.
 const MAX_ROUTES: usize = 500;
-/// Those that are not.
-const OTHER: &str = "other";
 /// Connections that are over and of whose last request samples may come: until their threads wait for events.
 const MAX_CLOSED: usize = 4096;
 
@@ -40,6 +39,10 @@ impl Whose {
 pub(super) struct Routes {
     indices: HashMap<Arc<str>, RouteIndex>,
     names: Vec<Arc<str>>,
+    /// The index of the first of these names: those before it are forgotten.
+    first: usize,
+    /// Names that are known no more, by requests that have them still.
+    n_old: usize,
 }
 
 impl Routes {
@@ -48,17 +51,38 @@ impl Routes {
         &self.names
     }
 
+    /// The route of an index, as long as that is remembered.
+    pub(super) fn name(&self, index: RouteIndex) -> &str {
+        let at = (index as usize).checked_sub(self.first);
+        at.and_then(|at| self.names.get(at)).map_or(OTHER, AsRef::as_ref)
+    }
+
+    /// Makes room for others, if there is none: what requests under way are called is known for one more time.
+    pub(super) fn make_room(&mut self) {
+        if self.indices.len() < MAX_ROUTES {
+            return;
+        }
+        self.names.drain(..self.n_old);
+        self.first += self.n_old;
+        self.n_old = self.names.len();
+        self.indices.clear();
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.indices.contains_key(name)
+    }
+
     pub(super) fn index_of(&mut self, request: &OpenRequest) -> RouteIndex {
         let name = format!("{} {}", request.key.method_name(), request.route_text());
         match self.indices.get(name.as_str()) {
             Some(index) => *index,
-            None if self.names.len() < MAX_ROUTES => self.push(name.into()),
+            None if self.indices.len() < MAX_ROUTES => self.push(name.into()),
             None => self.indices.get(OTHER).copied().unwrap_or_else(|| self.push(OTHER.into())),
         }
     }
 
     fn push(&mut self, name: Arc<str>) -> RouteIndex {
-        let index = RouteIndex::try_from(self.names.len()).unwrap_or(RouteIndex::MAX);
+        let index = RouteIndex::try_from(self.first + self.names.len()).unwrap_or(RouteIndex::MAX);
         self.names.push(Arc::clone(&name));
         self.indices.insert(name, index);
         index

@@ -1,5 +1,6 @@
 //! What is missing of requests, and why.
 
+use abi::counter::Counter;
 use serde::Serialize;
 
 /// One counter for each way.
@@ -31,4 +32,19 @@ pub struct Losses {
     pub tls_calls_missed: u64,
     /// Connections that the kernel side could not follow.
     pub connections_unfollowed: u64,
+}
+
+impl Losses {
+    /// With what the kernel side has counted.
+    #[must_use]
+    pub fn with_counters(self, counters: &[(Counter, u64)]) -> Self {
+        let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
+        Self {
+            tls_calls_missed: counted(Counter::TlsCallsMissed),
+            messages_lost: counted(Counter::MessagesLost),
+            heads_unread: counted(Counter::HeadsUnread),
+            connections_unfollowed: counted(Counter::ConnectionsFull),
+            ..self
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod slowest;
 mod times;
 mod tls;
 mod upstream;
+mod window;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use served::ProcessRow;
 pub use slowest::{Seen, SeenStack, SlowRequest};
 pub use times::TimesReport;
 pub use tls::{TlsLibrary, TlsReport, UnreadConnections, UnreadOthers, UnreadTls};
+pub use window::{RequestsWindow, RouteRow, RouteWindow};
 
 use crate::{aggregate::Key, decode::MessageEvent};
 use http2::Http2;

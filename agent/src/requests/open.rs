@@ -139,6 +139,21 @@ impl OpenRequests {
         self.routes.as_ref().map_or(&[], Routes::names)
     }
 
+    /// What the route of a sample is called; `None` if requests are not joined with samples.
+    pub(super) fn route_name(&self, index: RouteIndex) -> Option<&str> {
+        self.routes.as_ref().map(|routes| routes.name(index))
+    }
+
+    /// Makes room for more routes, if there is none.
+    pub(super) fn make_room_for_routes(&mut self) {
+        self.routes.iter_mut().for_each(Routes::make_room);
+    }
+
+    /// Whether samples of this method and route are told apart from others.
+    pub(super) fn has_route(&self, name: &str) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.has(name))
+    }
+
     /// How samples know a request.
     pub(super) fn whose(&self, id: RequestId) -> Option<Whose> {
         Whose::of(id, self.requests.get(&id)?)

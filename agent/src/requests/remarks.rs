@@ -1,30 +1,12 @@
 //! What is missing of requests, in sentences.
 
-use super::{Losses, Report};
+use super::{Connections, Losses, Report};
 
 impl Report {
     /// One sentence for each way in which some are missing: what they cannot be read of, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let Self { connections, losses, .. } = self;
-        let unseen = [
-            (connections.n_http2, "speak HTTP/2: of their requests there are times alone"),
-            (connections.n_upgraded, "have become tunnels or web sockets"),
-            (connections.n_other, "speak no HTTP"),
-        ];
-        let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
-        self.tls_remarks().into_iter().chain(unseen).chain(losses.sentences()).collect()
-    }
-
-    /// What is missing of stacks that were sampled beside them: the kernel puts an address of its own in place of the one that a
-    /// probed function returns to.
-    #[must_use]
-    pub fn stacks_remark(&self) -> Option<String> {
-        (!self.tls.libraries.is_empty()).then(|| {
-            "stacks within functions of libraries for TLS begin there, as their returns are probed; with --no-tls they are whole, and \
-             requests within TLS are not seen"
-                .to_owned()
-        })
+        self.tls_remarks().into_iter().chain(sentences(&self.connections, &self.losses)).collect()
     }
 
     /// Those on connections that speak TLS and were not read.
@@ -32,6 +14,17 @@ impl Report {
     pub fn tls_remarks(&self) -> Vec<String> {
         self.tls.sentences(&self.connections)
     }
+}
+
+/// The same of what is under way.
+pub(super) fn sentences(connections: &Connections, losses: &Losses) -> Vec<String> {
+    let unseen = [
+        (connections.n_http2, "speak HTTP/2: of their requests there are times alone"),
+        (connections.n_upgraded, "have become tunnels or web sockets"),
+        (connections.n_other, "speak no HTTP"),
+    ];
+    let unseen = unseen.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} connections {what}"));
+    unseen.chain(losses.sentences()).collect()
 }
 
 impl Losses {

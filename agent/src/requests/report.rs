@@ -191,7 +191,7 @@ impl Report {
     }
 }
 
-fn ratio(part: f64, whole: f64) -> f64 {
+pub(super) fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
@@ -213,8 +213,7 @@ pub fn write_text(report: &Report, mut out: impl Write) -> io::Result<()> {
     tls::write_text(&report.connections, &mut out)?;
     report.network.iter().try_for_each(|it| it.write_text(&mut out))?;
     report.slowest.iter().try_for_each(|slowest| slow_text::write(slowest, &mut out))?;
-    let of_stacks = report.slowest.as_ref().and_then(|_| report.stacks_remark());
-    of_stacks.iter().chain(&report.remarks()).try_for_each(|remark| writeln!(out, "{remark}"))
+    report.remarks().iter().try_for_each(|remark| writeln!(out, "{remark}"))
 }
 
 fn write_rows(report: &Report, out: &mut impl Write) -> io::Result<()> {

@@ -10,7 +10,7 @@ const MAX_ROUTES: usize = 500;
 /// Rows, as each route has several methods and statuses.
 const MAX_ROWS: usize = 2000;
 /// The route of all that has no row of its own.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 /// Rows that are counted for each process apart; past it, for all together.
 const MAX_PROCESS_ROWS: usize = 4 * MAX_ROWS;
 /// Below, compression does not pay.
@@ -99,6 +99,12 @@ impl Served {
         *n_requests += 1;
         *total_ns = total_ns.saturating_add(request.end_ns.saturating_sub(request.start_ns));
         self.rows.entry(key).or_default().add(request);
+    }
+
+    /// Hands over what was answered since the last time, and begins anew; the number of all goes on.
+    pub(super) fn cut(&mut self) -> Self {
+        let n = self.n;
+        std::mem::replace(self, Self { n, ..Self::default() })
     }
 
     /// The rows of each process, in a fixed order.

@@ -73,6 +73,40 @@ impl Times {
         }
     }
 
+    /// Adds those of another stretch of time.
+    pub(super) fn append(&mut self, other: &Self) {
+        if other.n == 0 {
+            return;
+        }
+        let n = self.n + other.n;
+        let (from_mean, share) = (other.mean_ns - self.mean_ns, other.n as f64 / n as f64);
+        self.squares += other.squares + from_mean * from_mean * self.n as f64 * share;
+        self.mean_ns += from_mean * share;
+        self.min_ns = if self.n == 0 { other.min_ns } else { self.min_ns.min(other.min_ns) };
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.n = n;
+        let are_few = self.exact.len() + other.exact.len() <= N_EXACT;
+        if self.buckets.is_empty() && other.buckets.is_empty() && are_few {
+            self.exact.extend(&other.exact);
+            return;
+        }
+        for ns in self.exact.drain(..).chain(other.exact.iter().copied()) {
+            *self.buckets.entry(bucket(ns)).or_default() += 1;
+        }
+        for (number, n) in &other.buckets {
+            *self.buckets.entry(*number).or_default() += n;
+        }
+    }
+
+    pub(super) fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// All of them together.
+    pub(super) fn sum_ns(&self) -> f64 {
+        self.mean_ns * self.n as f64
+    }
+
     pub(super) fn report(&self) -> TimesReport {
         let mut sorted = self.exact.clone();
         sorted.sort_unstable();
@@ -126,7 +160,7 @@ fn middle(number: u16) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{N_EXACT, Times, bucket, middle};
+    use super::{N_EXACT, Times, TimesReport, bucket, middle};
     use proptest::prelude::{prop, prop_assert, proptest};
 
     #[test]
@@ -137,7 +171,35 @@ mod tests {
         assert_eq!((report.count, report.min_ns, report.max_ns, report.mean_ns), (100, 1, 100, 51));
         assert_eq!((report.median_ns, report.p90_ns, report.p95_ns, report.p99_ns), (50, 90, 95, 99));
         assert_eq!(report.standard_deviation_ns, 29);
-        assert_eq!(Times::default().report(), super::TimesReport::default());
+        assert_eq!(Times::default().report(), TimesReport::default());
+    }
+
+    #[test]
+    fn what_is_put_together_is_what_all_would_have_been() {
+        for (n_first, n_second) in [(0, 3), (3, 0), (40, 60), (400, 400), (900, 20), (20, 900), (700, 800)] {
+            let (mut first, mut second, mut all) = (Times::default(), Times::default(), Times::default());
+            for i in 0..n_first + n_second {
+                let ns = 1_000 + (i * 7919) % 5_000;
+                let part = if i < n_first { &mut first } else { &mut second };
+                part.add(ns);
+                all.add(ns);
+            }
+            first.append(&second);
+            let (found, expected) = (first.report(), all.report());
+            // What is computed on another way is rounded elsewhere.
+            let rounded = [
+                (found.mean_ns, expected.mean_ns),
+                (found.standard_deviation_ns, expected.standard_deviation_ns),
+            ];
+            assert!(rounded.iter().all(|(a, b)| a.abs_diff(*b) <= 1), "{found:?}, not {expected:?}");
+            let found = TimesReport {
+                mean_ns: expected.mean_ns,
+                standard_deviation_ns: expected.standard_deviation_ns,
+                ..found
+            };
+            assert_eq!(found, expected, "{n_first} and {n_second}");
+            assert!((first.sum_ns() - all.sum_ns()).abs() < 1.0, "{n_first} and {n_second}");
+        }
     }
 
     #[test]

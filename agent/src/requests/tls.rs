@@ -81,7 +81,7 @@ impl UnreadConnections {
         }
     }
 
-    fn n(&self) -> u64 {
+    pub(super) fn n(&self) -> u64 {
         self.by_process.values().sum::<u64>() + self.n_others
     }
 }

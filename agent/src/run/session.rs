@@ -7,6 +7,7 @@ mod living;
 mod network;
 mod off_cpu;
 mod requests;
+mod routes;
 mod settle;
 mod table_writes;
 mod window;

@@ -23,7 +23,7 @@ use crate::{
 };
 use ledger::{Ledger, Outcome};
 
-const NOT_ASKED: &str = "--no-tls was given";
+const NOT_ASKED: &str = "--tls was not given";
 const NO_PROBES: &str = "there are no probes";
 
 /// Probes under way.

@@ -10,6 +10,7 @@ use crate::{
     kernel::{Clock, Source},
     object::ObjectFile,
     process::{FileId, ImageId, Processes},
+    requests::RequestsWindow,
     symbolize::JitProcess,
     unwind::Functions,
 };
@@ -30,6 +31,8 @@ pub struct Window {
     pub jit: HashMap<ImageId, Arc<JitProcess>>,
     /// Functions of allocators that have a probe.
     pub probed: Vec<(FileId, Range<u64>)>,
+    /// Requests, if they are followed.
+    pub requests: Option<RequestsWindow>,
     /// When it began, in nanoseconds since the Unix epoch.
     pub start_unix_ns: u64,
     /// How long it lasted.

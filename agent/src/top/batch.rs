@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use profile::trend::trend;
 
 use super::{
+    routes_view,
     rows::{self, Sort},
     state::State,
     view::memory_line,
@@ -12,6 +13,7 @@ use super::{
 
 const MAX_THREADS: usize = 5;
 const MAX_LOOPS: usize = 10;
+const MAX_ROUTES: usize = 10;
 
 /// Writes one block.
 ///
@@ -72,8 +74,25 @@ pub fn write(state: &State, n_functions: usize, out: &mut impl Write) -> io::Res
             row.pid
         )?;
     }
+    write_routes(state, out)?;
     writeln!(out)?;
     out.flush()
+}
+
+fn write_routes(state: &State, out: &mut impl Write) -> io::Result<()> {
+    let Some(shown) = state.routes.shown() else { return Ok(()) };
+    let rows = state.routes.rows(&state.filter);
+    if !rows.is_empty() {
+        writeln!(out, "{}", routes_view::summary(shown))?;
+        writeln!(out, "{}", routes_view::heads())?;
+    }
+    for row in rows.iter().take(MAX_ROUTES) {
+        writeln!(out, "{}  {}", routes_view::line(row), printable(&row.route))?;
+    }
+    if let n @ 1.. = rows.len().saturating_sub(MAX_ROUTES) {
+        writeln!(out, "and {n} routes more")?;
+    }
+    state.routes.notes().iter().try_for_each(|note| writeln!(out, "{note}"))
 }
 
 /// Names come from other people's binaries.

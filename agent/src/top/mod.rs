@@ -3,6 +3,8 @@
 
 pub mod batch;
 pub mod flame;
+pub mod routes;
+mod routes_view;
 pub mod rows;
 pub mod state;
 pub mod update;
@@ -12,4 +14,4 @@ pub mod view;
 mod tests;
 
 pub use state::{Action, State};
-pub use update::{LoopRow, Memory, Tick, Update};
+pub use update::{LoopRow, Memory, RoutesTick, Tick, Update};

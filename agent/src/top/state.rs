@@ -9,6 +9,7 @@ use profile::{
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{
+    routes::Routes,
     rows::{self, Row, Sort},
     update::{LoopRow, Memory, Tick, Update},
 };
@@ -36,11 +37,14 @@ pub enum View {
     Memory,
     /// A flamegraph.
     Flame,
+    /// Requests by route.
+    Routes,
 }
 
 impl View {
     /// All of them, in the order of their keys.
-    pub const ALL: [Self; 5] = [Self::Functions, Self::Threads, Self::Loops, Self::Memory, Self::Flame];
+    pub const ALL: [Self; 6] =
+        [Self::Functions, Self::Threads, Self::Loops, Self::Memory, Self::Flame, Self::Routes];
 
     /// As its tab says.
     #[must_use]
@@ -51,6 +55,7 @@ impl View {
             Self::Loops => "loops",
             Self::Memory => "memory",
             Self::Flame => "flame",
+            Self::Routes => "routes",
         }
     }
 }
@@ -72,6 +77,8 @@ pub struct State {
     pub view: View,
     /// How tables are sorted.
     pub sort: Sort,
+    /// Requests.
+    pub routes: Routes,
     /// Part of a name.
     pub filter: String,
     /// The filter is being typed.
@@ -106,6 +113,7 @@ impl State {
             target,
             view: View::default(),
             sort: Sort::default(),
+            routes: Routes::default(),
             filter: String::new(),
             is_typing: false,
             is_paused: false,
@@ -134,7 +142,7 @@ impl State {
     pub fn update(&mut self, update: Update) {
         match update {
             Update::Tick(tick) => {
-                let Tick { profile, loops, n_lost } = *tick;
+                let Tick { profile, loops, routes, n_lost } = *tick;
                 self.n_lost = n_lost;
                 if self.is_paused {
                     return;
@@ -144,6 +152,7 @@ impl State {
                     self.windows.pop_front();
                 }
                 self.loops = loops;
+                routes.into_iter().for_each(|routes| self.routes.push(routes, MAX_WINDOWS));
                 self.merge();
             }
             Update::Memory(memory) => {
@@ -175,13 +184,14 @@ impl State {
             KeyCode::Char('s') => return Some(Action::Save),
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char('p' | ' ') => self.is_paused = !self.is_paused,
+            KeyCode::Char('o') if self.view == View::Routes => self.routes.sort = self.routes.sort.next(),
             KeyCode::Char('o') => self.sort = self.sort.next(),
             KeyCode::Char('w') => {
                 self.span = (self.span + 1) % SPANS.len();
                 self.merge();
             }
             KeyCode::Char('?' | 'h') => self.has_help = true,
-            KeyCode::Char(digit @ '1'..='5') => {
+            KeyCode::Char(digit @ '1'..='6') => {
                 let at = digit.to_digit(10).map_or(0, |digit| digit as usize - 1);
                 self.show(View::ALL.get(at).copied().unwrap_or_default());
             }
@@ -210,6 +220,21 @@ impl State {
     #[must_use]
     pub fn shown(&self) -> Option<&Profile> {
         self.shown.as_ref()
+    }
+
+    /// What is saved: requests where those are looked at, else CPU time.
+    #[must_use]
+    pub fn saved(&self) -> Option<&Profile> {
+        match self.view {
+            View::Routes => self.routes.shown().map(|shown| &shown.profile),
+            _ => self.shown(),
+        }
+    }
+
+    /// As the title says what rows are sorted by.
+    #[must_use]
+    pub fn sort_name(&self) -> &'static str {
+        if self.view == View::Routes { self.routes.sort.name() } else { self.sort.name() }
     }
 
     /// Functions or threads, by what is asked for.
@@ -280,6 +305,7 @@ impl State {
         match self.view {
             View::Functions | View::Threads => self.rows().len().saturating_sub(1),
             View::Loops => self.loops().len().saturating_sub(1),
+            View::Routes => self.routes.rows(&self.filter).len().saturating_sub(1),
             View::Memory => 0,
             // It ends where the deepest stack does, which its drawing knows.
             View::Flame => usize::from(u8::MAX),
@@ -293,5 +319,6 @@ impl State {
             windows.for_each(|window| whole.append(window));
             whole
         });
+        self.routes.merge(n_windows);
     }
 }

@@ -1,5 +1,7 @@
 //! What keys do, and what is drawn, without a terminal.
 
+mod routes;
+
 use profile::{Frame, KERNEL_MAPPING, Mapping, Meta, Profile, ValueType};
 use ratatui::{
     Terminal,
@@ -42,7 +44,7 @@ fn tick(stacks: &[(&[&str], i64)]) -> Update {
         stalls: 3,
         ..LoopRow::default()
     };
-    Update::Tick(Box::new(Tick { profile: profile(stacks), loops: vec![row], n_lost: 0 }))
+    Update::Tick(Box::new(Tick { profile: profile(stacks), loops: vec![row], routes: None, n_lost: 0 }))
 }
 
 const STACKS: &[(&[&str], i64)] =

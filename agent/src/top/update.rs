@@ -2,6 +2,8 @@
 
 use profile::Profile;
 
+use crate::requests::RouteWindow;
+
 /// Something new.
 pub enum Update {
     /// CPU time of the last second or so.
@@ -12,14 +14,28 @@ pub enum Update {
     Ended(Option<String>),
 }
 
-/// A window of CPU time, and how event loops fared in it.
+/// A window of CPU time, and how event loops and requests fared in it.
 pub struct Tick {
     /// What was sampled; its meta says for how long.
     pub profile: Profile,
     /// Event loops, the busiest first.
     pub loops: Vec<LoopRow>,
+    /// Requests, if they are followed.
+    pub routes: Option<RoutesTick>,
     /// Samples that did not get here, from the start.
     pub n_lost: u64,
+}
+
+/// Requests that were answered in a window.
+pub struct RoutesTick {
+    /// As `record --event requests` writes it.
+    pub profile: Profile,
+    /// The same by route.
+    pub window: RouteWindow,
+    /// Connections that speak TLS and were not read, from the start.
+    pub n_tls_unread: u64,
+    /// What else is missing, from the start.
+    pub remarks: Vec<String>,
 }
 
 /// One event loop, in the last window.

@@ -14,7 +14,7 @@ use ratatui::{
 };
 
 use super::{
-    flame,
+    flame, routes_view,
     rows::{self, Row as FunctionRow},
     state::{State, View},
     update::{LoopRow, Memory},
@@ -22,18 +22,18 @@ use super::{
 use crate::memory::chart;
 
 const HELP: &[&str] = &[
-    "1 2 3 4 5, Tab   functions, threads, event loops, memory, flamegraph",
+    "1 to 6, Tab      functions, threads, event loops, memory, flamegraph, routes",
     "up down j k      mark a row; Page Up, Page Down, Home",
     "Enter            flamegraph of the function that is marked, from it on",
     "Esc              all of it again, and no filter",
     "/                filter by a part of a name",
-    "o                sort by self, total, name",
+    "o                sort by self, total, name; routes by rate, p99, CPU, 5xx, name",
     "w                the last 10 s, the last second, the last minute",
     "p, space         pause, and go on",
-    "s                save what is shown, for `go tool pprof` and `agent analyze`",
+    "s                save CPU time, of routes the requests, for `go tool pprof`",
     "q, Ctrl-C        end",
 ];
-const KEYS: &str = "1-5 views  / filter  o sort  w time  p pause  Enter flame  s save  ? help  q end";
+const KEYS: &str = "1-6 views  / filter  o sort  w time  p pause  Enter flame  s save  ? help  q end";
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, state: &State) {
@@ -58,6 +58,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) {
         View::Loops => loops(frame, state, body),
         View::Memory => memory(frame, state, body),
         View::Flame => flamegraph(frame.buffer_mut(), state, body),
+        View::Routes => routes_view::draw(frame, state, body),
     }
 }
 
@@ -88,7 +89,7 @@ fn tab_line(state: &State) -> Line<'static> {
             if view == state.view { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
         spans.push(ratatui::text::Span::styled(format!(" {number} {} ", view.name()), style));
     }
-    spans.push(format!("  by {}", state.sort.name()).into());
+    spans.push(format!("  by {}", state.sort_name()).into());
     if state.is_paused {
         spans.push(ratatui::text::Span::styled("  paused", Style::new().fg(Color::Yellow)));
     }
@@ -109,7 +110,7 @@ fn foot_line(state: &State) -> Line<'static> {
     Line::from(format!("{filter}{KEYS}"))
 }
 
-fn nothing(frame: &mut Frame<'_>, state: &State, area: Rect, what: &'static str) {
+pub(super) fn nothing(frame: &mut Frame<'_>, state: &State, area: Rect, what: &'static str) {
     let text = if state.shown().is_none() { "sampling ..." } else { what };
     frame.render_widget(Paragraph::new(text), area);
 }
@@ -175,7 +176,7 @@ fn loops(frame: &mut Frame<'_>, state: &State, area: Rect) {
     table(frame, area, &head, &widths.collect::<Vec<_>>(), rows.iter().map(row).collect(), state.selected);
 }
 
-fn table(
+pub(super) fn table(
     frame: &mut Frame<'_>,
     area: Rect,
     head: &[&'static str],

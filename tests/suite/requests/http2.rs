@@ -105,7 +105,7 @@ fn streams_of_http2_in_clear_are_counted_and_timed() -> Result<()> {
 fn streams_of_http2_within_tls_are_counted_and_timed() -> Result<()> {
     let certificates = Certificates::new(servers::HOST)?;
     let nginx = servers::nginx_http2(Some(&certificates))?;
-    let follower = Follower::start(nginx.running().pid(), &[])?;
+    let follower = Follower::start(nginx.running().pid(), &["--tls"])?;
     ask_within_tls(&nginx, &certificates)?;
     assert_streams(&follower.end()?, 1)
 }

@@ -29,7 +29,7 @@ fn nginx_serves_through_openssl_what_its_log_says_it_does() -> Result<()> {
     let backend = Backend::start()?;
     let certificates = Certificates::new(servers::HOST)?;
     let nginx = servers::nginx_tls_proxy(("http", backend.address()), &certificates)?;
-    let follower = Follower::start(nginx.running().pid(), &[])?;
+    let follower = Follower::start(nginx.running().pid(), &["--tls"])?;
     let answers = ask(&nginx, &certificates, 30)?;
     let log = logged(&nginx, answers.len())?;
     let report = follower.end()?;
@@ -45,7 +45,7 @@ fn nginx_asks_through_openssl_what_the_other_end_says_it_was_asked() -> Result<(
     let certificates = Certificates::new(servers::HOST)?;
     let behind = servers::nginx_tls_proxy(("http", backend.address()), &certificates)?;
     let nginx = servers::nginx_tls_proxy(("https", behind.address()), &certificates)?;
-    let follower = Follower::start(nginx.running().pid(), &[])?;
+    let follower = Follower::start(nginx.running().pid(), &["--tls"])?;
     let answers = ask(&nginx, &certificates, 10)?;
     let log = logged(&nginx, answers.len())?;
     let report = follower.end()?;
@@ -67,7 +67,7 @@ fn haproxy_serves_through_openssl_what_its_clients_ask() -> Result<()> {
     let backend = Backend::start()?;
     let certificates = Certificates::new(servers::HOST)?;
     let haproxy = servers::haproxy_tls_proxy(backend.address(), &certificates)?;
-    let follower = Follower::start(haproxy.running().pid(), &[])?;
+    let follower = Follower::start(haproxy.running().pid(), &["--tls"])?;
     let answers = ask(&haproxy, &certificates, 10)?;
     let report = follower.end()?;
     assert_exact(&report, &answers)?;
@@ -79,7 +79,7 @@ fn haproxy_serves_through_openssl_what_its_clients_ask() -> Result<()> {
 fn node_serves_through_the_openssl_within_it_what_its_clients_ask() -> Result<()> {
     let certificates = Certificates::new(servers::HOST)?;
     let (node, address) = servers::node_tls_server(&certificates)?;
-    let follower = Follower::start(node.pid(), &[])?;
+    let follower = Follower::start(node.pid(), &["--tls"])?;
     let answers = ask_all_over(address, Some(&certificates.dir().join("ca.pem")), asks(4, 10))?;
     let report = follower.end()?;
     assert_exact(&report, &answers)?;
@@ -91,7 +91,7 @@ fn tls_that_no_openssl_encrypts_is_counted_and_said_to_be_unread() -> Result<()>
     let backend = Backend::start()?;
     let certificates = Certificates::new(servers::HOST)?;
     let caddy = servers::caddy_tls_proxy(backend.address(), &certificates)?;
-    let follower = Follower::start(caddy.running().pid(), &[])?;
+    let follower = Follower::start(caddy.running().pid(), &["--tls"])?;
     ask(&caddy, &certificates, 1)?;
     let report = follower.end()?;
     let seen = ["/connections/tls", "/connections/tls_read", "/tls/unread/0/connections"];

@@ -69,9 +69,6 @@ pub(super) fn record(args: &AnalyzeArgs) -> anyhow::Result<Measured> {
     };
     // The number alone does not say what to do about it.
     measured.notes.extend(recording.requests.iter().flat_map(requests::Report::tls_remarks));
-    if sources.len() > 1 {
-        measured.notes.extend(recording.requests.as_ref().and_then(requests::Report::stacks_remark));
-    }
     if meta.lost_total() > 0 {
         measured.notes.push(format!("{} samples were lost: shares may be off", meta.lost_total()));
     }
@@ -102,7 +99,7 @@ fn sources(args: &AnalyzeArgs) -> anyhow::Result<Vec<Source>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let has = |event| args.events.contains(&event);
     if args.follow.is_given() && !has(AnalyzedEvent::Requests) {
-        bail!("--no-paths and --no-tls go with --event requests: no request is looked at otherwise");
+        bail!("--no-paths and --tls go with --event requests: no request is looked at otherwise");
     }
     let frequency_hz = record::frequency(args.frequency)?;
     let (has_loop, has_off_cpu) = (has(AnalyzedEvent::Loop), has(AnalyzedEvent::OffCpu));
@@ -230,8 +227,8 @@ mod tests {
         use AnalyzedEvent::{Cpu, Loop, Memory, OffCpu, Requests};
         assert_eq!(all, [Cpu, OffCpu, Memory, Requests, Loop]);
         let requests = |hides_paths, has_tls| Source::Requests(kernel::Requests { hides_paths, has_tls });
-        assert_eq!(of(&["-e", "requests"]), [requests(false, true)]);
-        assert_eq!(of(&["-e", "requests", "--no-tls", "--no-paths"]), [requests(true, false)]);
+        assert_eq!(of(&["-e", "requests"]), [requests(false, false)]);
+        assert_eq!(of(&["-e", "requests", "--tls", "--no-paths"]), [requests(true, true)]);
         assert_eq!(of(&["-e", "cpu"]), [Source::Cpu { frequency_hz: 499 }]);
         let of_loop: Vec<AnalyzedEvent> = of(&["-e", "loop"]).into_iter().map(event_of).collect();
         assert_eq!(of_loop, [Cpu, OffCpu, Loop], "it is made of them");

@@ -82,7 +82,6 @@ pub(super) fn comments(recording: &Recording) -> Vec<String> {
     if let Some(requests) = &recording.requests {
         // As `agent diff` reads it.
         comments.extend(recording.routes.as_ref().map(|_| format!("requests={}", requests.requests)));
-        comments.extend(recording.routes.as_ref().and_then(|_| requests.stacks_remark()));
         comments.extend(requests.remarks());
     }
     if let Some(probing) = &recording.probing {

@@ -25,7 +25,7 @@ pub(super) fn sources(
     let follow = &args.requests.follow;
     if follow.is_given() && !is_by_route && !has_requests {
         bail!(
-            "--no-paths and --no-tls go with --by route or --event requests: no request is looked at otherwise"
+            "--no-paths and --tls go with --by route or --event requests: no request is looked at otherwise"
         );
     }
     let requests = followed(follow);
@@ -140,15 +140,15 @@ mod tests {
     fn a_profile_that_is_cut_by_route_has_requests_beside_it() -> anyhow::Result<()> {
         let requests = |hides_paths, has_tls| Source::Requests(Requests { hides_paths, has_tls });
         let cpu = Source::Cpu { frequency_hz: 99 };
-        assert_eq!(of(&["--by", "route"])?, (vec![requests(false, true), cpu], cpu));
+        assert_eq!(of(&["--by", "route"])?, (vec![requests(false, false), cpu], cpu));
         let alone = |source| (vec![source], source);
-        assert_eq!(of(&["-e", "requests", "--no-paths"])?, alone(requests(true, true)));
-        assert_eq!(of(&["-e", "requests", "--no-tls"])?, alone(requests(false, false)));
+        assert_eq!(of(&["-e", "requests", "--no-paths"])?, alone(requests(true, false)));
+        assert_eq!(of(&["-e", "requests", "--tls"])?, alone(requests(false, true)));
         let (sources, source) = of(&["--by", "route", "--wall"])?;
         assert!(sources.len() == 3 && source.off_cpu().is_some_and(|it| it.is_wall), "{sources:?}");
         for options in [
             &["--no-paths"][..],
-            &["--no-tls"],
+            &["--tls"],
             &["-e", "requests", "--by", "route"],
             &["-e", "requests", "-e", "cpu"],
         ] {

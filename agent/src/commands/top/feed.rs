@@ -13,19 +13,21 @@ use std::{
 
 use abi::counter::Counter;
 use anyhow::{Context as _, anyhow};
+use profile::Meta;
 
 use super::loops::LoopCounts;
 use crate::{
+    aggregate::Aggregate,
     args::{TableCacheArgs, TopArgs},
     assemble, clock,
-    commands::cache,
-    kernel::Source,
+    commands::{cache, requests::followed},
+    kernel::{Clock, Source},
     memory::{self, Stop},
     procfs::{self, status},
     run::{RunError, Stream, StreamFigures, StreamOptions, Targets, Window},
     symbolize::Symbolizer,
     table_cache::TableCache,
-    top::{LoopRow, Memory, Tick, Update},
+    top::{LoopRow, Memory, RoutesTick, Tick, Update},
 };
 
 /// Between two looks at the ring.
@@ -56,9 +58,8 @@ impl Feed {
         let (to_screen, updates) = mpsc::sync_channel(MAX_UPDATES);
         let (to_names, sampled) = mpsc::sync_channel(1);
         let (begun, has_begun) = mpsc::sync_channel(1);
-        let stall_ns = u64::try_from(args.stall.as_nanos()).unwrap_or(u64::MAX);
         let sampler = Sampler {
-            sources: vec![Source::Cpu { frequency_hz }, Source::Loop { stall_ns, frequency_hz }],
+            sources: sources(args, frequency_hz),
             pids: args.pids.clone(),
             table_cache: cache::open(&TableCacheArgs::default())?.ok().flatten(),
             interval: args.interval,
@@ -89,6 +90,16 @@ impl Feed {
         }
         Ok(())
     }
+}
+
+/// CPU time, event loops, and requests unless they are not wanted.
+fn sources(args: &TopArgs, frequency_hz: u64) -> Vec<Source> {
+    let stall_ns = u64::try_from(args.stall.as_nanos()).unwrap_or(u64::MAX);
+    let mut sources = vec![Source::Cpu { frequency_hz }, Source::Loop { stall_ns, frequency_hz }];
+    if !args.no_requests {
+        sources.push(followed(&args.follow));
+    }
+    sources
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
@@ -177,15 +188,26 @@ fn n_lost(figures: &StreamFigures) -> u64 {
 fn name(description: &str, sampled: &Receiver<Sampled>, to_screen: &SyncSender<Update>) {
     let mut symbolizer = Symbolizer::new(Default::default(), None);
     let host = procfs::host_name();
-    while let Ok(Sampled { window, loops, n_lost }) = sampled.recv() {
+    while let Ok(Sampled { mut window, loops, n_lost }) = sampled.recv() {
+        let requests = window.requests.take();
+        let meta = |source: Source, clock: Clock, counted: &Aggregate| Meta {
+            host: host.clone(),
+            command: description.to_owned(),
+            ..window.meta(window.collected(source, counted), clock)
+        };
         let cpu = window.sources.iter().find(|(source, _)| matches!(source, Source::Cpu { .. }));
         let Some((source, clock)) = cpu.copied() else { return };
         let counted = window.aggregate.part(|key| source.gives(key.event));
         let collected = window.collected(source, &counted);
-        let mut meta = window.meta(collected, clock);
-        (meta.host, meta.command) = (host.clone(), description.to_owned());
-        let profile = assemble::profile(collected, &mut symbolizer, meta);
-        if to_screen.send(Update::Tick(Box::new(Tick { profile, loops, n_lost }))).is_err() {
+        let profile = assemble::profile(collected, &mut symbolizer, meta(source, clock, &counted));
+        let followed = window.sources.iter().find(|(source, _)| source.requests().is_some());
+        let routes = requests.zip(followed).map(|(requests, (source, clock))| RoutesTick {
+            profile: assemble::served(&requests, meta(*source, *clock, &Aggregate::default())),
+            window: requests.routes,
+            n_tls_unread: requests.n_tls_unread,
+            remarks: requests.remarks,
+        });
+        if to_screen.send(Update::Tick(Box::new(Tick { profile, loops, routes, n_lost }))).is_err() {
             return;
         }
     }
@@ -215,4 +237,32 @@ fn watch(pids: Vec<u32>, stop: &AtomicBool, to_screen: &SyncSender<Update>) {
     };
     // That the processes have ended is told by whoever samples.
     let _ = memory::watch(&options, asked, saw, |_| {});
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::sources;
+    use crate::{
+        args::{Cli, Subcommands},
+        kernel::{Requests, Source},
+    };
+
+    fn requests(options: &[&str]) -> Option<Requests> {
+        let cli = Cli::try_parse_from([&["agent", "top", "--pid", "1"], options].concat()).expect("parses");
+        let Subcommands::Top(args) = cli.command else { panic!("not top") };
+        let sources = sources(&args, 99);
+        assert_eq!(sources.first(), Some(&Source::Cpu { frequency_hz: 99 }));
+        sources.iter().find_map(|source| source.requests())
+    }
+
+    #[test]
+    fn requests_are_followed_unless_it_is_said_otherwise_and_no_library_is_touched_unless_it_is_asked_for() {
+        let clear = Requests { hides_paths: false, has_tls: false };
+        assert_eq!(requests(&[]), Some(clear));
+        assert_eq!(requests(&["--no-requests"]), None);
+        assert_eq!(requests(&["--tls"]), Some(Requests { has_tls: true, ..clear }));
+        assert_eq!(requests(&["--no-paths"]), Some(Requests { hides_paths: true, ..clear }));
+    }
 }

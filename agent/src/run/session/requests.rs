@@ -95,7 +95,6 @@ impl Session {
     ) -> Option<Report> {
         let messages = std::mem::take(&mut self.messages);
         self.settle_requests(messages.into_iter());
-        let counted = |which| counters.iter().find(|(counter, _)| *counter == which).map_or(0, |(_, n)| *n);
         let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let network = self.network();
         let requests = self.requests.as_ref()?;
@@ -110,10 +109,7 @@ impl Session {
             Some(tls) => tls.report(&unread, name),
             None => tls::not_probed(&unread, name),
         };
-        report.losses.tls_calls_missed = counted(Counter::TlsCallsMissed);
-        report.losses.messages_lost = counted(Counter::MessagesLost);
-        report.losses.heads_unread = counted(Counter::HeadsUnread);
-        report.losses.connections_unfollowed = counted(Counter::ConnectionsFull);
+        report.losses = report.losses.with_counters(counters);
         Some(report)
     }
 }

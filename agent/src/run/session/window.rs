@@ -22,6 +22,7 @@ impl Session {
         let duration = Duration::from_nanos(end_ns.saturating_sub(self.cut_ns));
         self.cut_ns = end_ns;
         let aggregate = self.aggregate.cut();
+        let requests = self.cut_requests(&aggregate, duration);
         let images: HashSet<ImageId> = aggregate.counted().map(|(key, _)| key.image).collect();
         let World { processes, objects, functions, jit, .. } = &self.world;
         let mut window = Window {
@@ -34,6 +35,7 @@ impl Session {
             start_unix_ns: clock::unix_ns().saturating_sub(nanos(duration)),
             duration,
             end_ns,
+            requests,
             aggregate,
         };
         for frame in window.aggregate.user_stacks().iter().flat_map(|stack| &stack.frames) {
@@ -119,6 +121,6 @@ impl Session {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
