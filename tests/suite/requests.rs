@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod client;
 mod http2;
+mod rings;
 mod tls;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, process::Command, time::Duration};

@@ -45,6 +45,11 @@ impl Workspace {
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root);
+        // What `cargo run` says of this program. Build scripts of others read it (that of `ring` does), and all that was built by
+        // hand would be built anew.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_package(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         command
     }
 
@@ -62,6 +67,11 @@ impl Workspace {
         run(self.cargo().args(["build", "--profile", profile, "--package", program]))?;
         Ok(self.target.join(profile).join(program))
     }
+}
+
+/// Whether cargo tells a program by this variable which package it is of.
+fn is_of_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Shows a command, runs it, and fails when it does.

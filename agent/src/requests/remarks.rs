@@ -1,12 +1,13 @@
 //! What is missing of requests, in sentences.
 
-use super::{Connections, Losses, Report};
+use super::{Connections, Losses, Report, rings};
 
 impl Report {
     /// One sentence for each way in which some are missing: what they cannot be read of, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        self.tls_remarks().into_iter().chain(sentences(&self.connections, &self.losses)).collect()
+        let unseen = self.tls_remarks().into_iter().chain(rings::sentences(&self.io_uring));
+        unseen.chain(sentences(&self.connections, &self.losses)).collect()
     }
 
     /// Those on connections that speak TLS and were not read.

@@ -11,11 +11,15 @@ use super::{Session, TlsProbing, tls};
 use crate::{
     decode::MessageEvent,
     kernel::{KernelError, Source},
-    requests::{Report, Requests, Whose},
+    procfs,
+    requests::{self, Report, Requests, RingUser, Whose},
 };
 
 /// Those whose samples were lost stay: so many at most.
 const MAX_WAITING: usize = 4096;
+
+/// Processes that are looked at for rings of io_uring.
+const MAX_LOOKED_AT: usize = 4096;
 
 /// Which connections threads serve, told in front of their samples.
 #[derive(Debug, Default)]
@@ -101,15 +105,29 @@ impl Session {
         let mut report = requests.report(duration_ns);
         report.network = network;
         let unread = requests.unread_tls();
-        let name = |pid| {
-            let image = self.world.processes.present_image(pid);
-            image.map(|image| image.name.clone()).unwrap_or_default()
-        };
+        let name = |pid| self.name_of(pid);
         report.tls = match &self.tls {
             Some(tls) => tls.report(&unread, name),
             None => tls::not_probed(&unread, name),
         };
+        report.io_uring = self.rings();
         report.losses = report.losses.with_counters(counters);
         Some(report)
+    }
+
+    /// Who of those that are still there may read and write without a system call.
+    fn rings(&self) -> Vec<RingUser> {
+        let ring_user = |pid| {
+            // One that has ended has none.
+            let rings = procfs::rings::of(pid).unwrap_or(0);
+            RingUser { pid, process: self.name_of(pid), rings }
+        };
+        let pids = self.world.processes.live_pids().into_iter().take(MAX_LOOKED_AT);
+        requests::listed_rings(pids.map(ring_user).collect())
+    }
+
+    fn name_of(&self, pid: u32) -> String {
+        let image = self.world.processes.present_image(pid);
+        image.map(|image| image.name.clone()).unwrap_or_default()
     }
 }
