@@ -1,4 +1,4 @@
-//! Rings of io_uring that a process has: what it reads and writes through them makes no system call of its own.
+//! Rings of `io_uring` that a process has: what it reads and writes through them makes no system call of its own.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! Processes that have rings of io_uring: what they read and write through them is not seen.
+//! Processes that have rings of `io_uring`: what they read and write through them is not seen.
 
 use serde::Serialize;
 

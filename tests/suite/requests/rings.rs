@@ -1,4 +1,4 @@
-//! Who reads and writes through io_uring is named: what goes through it makes no system call.
+//! Who reads and writes through `io_uring` is named: what goes through it makes no system call.
 
 use std::process::Command;
 

@@ -18,7 +18,7 @@ use crate::{
 /// Those whose samples were lost stay: so many at most.
 const MAX_WAITING: usize = 4096;
 
-/// Processes that are looked at for rings of io_uring.
+/// Processes that are looked at for rings of `io_uring`.
 const MAX_LOOKED_AT: usize = 4096;
 
 /// Which connections threads serve, told in front of their samples.
