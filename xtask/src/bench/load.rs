@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::child::ends_with_us;
+use super::child::{ends_with_us, on_cpu};
 use crate::{process::Running, shell::find_program};
 
 /// What wrk saw.
@@ -26,7 +26,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(url: &str, run_time: Duration) -> Result<Self> {
+    /// On any CPU, or kept to one.
+    pub(crate) fn start(url: &str, run_time: Duration, cpu: Option<u32>) -> Result<Self> {
         let wrk = find_program("wrk").context("no wrk: install Debian's wrk")?;
         let out = tempfile::NamedTempFile::new().context("cannot create a file for the output of wrk")?;
         let stdout = out.reopen().context("cannot open the output of wrk")?;
@@ -34,9 +35,11 @@ impl Load {
         command
             .args(["-t", "1", "-c", "8", "-H", "Accept-Encoding: gzip", "-d"])
             .arg(format!("{}s", run_time.as_secs().max(1)))
-            .arg(url)
-            .stdin(Stdio::null())
-            .stdout(stdout);
+            .arg(url);
+        if let Some(cpu) = cpu {
+            command = on_cpu(cpu, &command);
+        }
+        command.stdin(Stdio::null()).stdout(stdout);
         ends_with_us(&mut command, libc::SIGTERM);
         Ok(Self { running: Running::start("wrk", &mut command)?, out, run_time })
     }

@@ -23,6 +23,9 @@ const ADDRESS: &str = "127.0.0.2:18080";
 const WORKERS: u32 = 1;
 /// What proxies mostly send: small and larger answers, compressed.
 const FILES: [(&str, usize); 3] = [("small.txt", 1024), ("large.txt", 16 * 1024), ("page.txt", 24 * 1024)];
+/// Where they are kept apart.
+const SERVER_CPU: u32 = 0;
+const LOAD_CPU: u32 = 1;
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs until dropped.
@@ -31,6 +34,7 @@ pub(crate) struct Nginx {
     running: Running,
     _prefix: tempfile::TempDir,
     page: &'static str,
+    load_cpu: Option<u32>,
 }
 
 impl Nginx {
@@ -68,7 +72,7 @@ impl Nginx {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(Self { running, _prefix: prefix, page })
+        Ok(Self { running, _prefix: prefix, page, load_cpu: None })
     }
 
     /// The master; its worker is its only child.
@@ -78,7 +82,16 @@ impl Nginx {
 
     /// Keeps it busy.
     pub(crate) fn load(&self, run_time: Duration) -> Result<Load> {
-        Load::start(&format!("http://{ADDRESS}/{}", self.page), run_time)
+        Load::start(&format!("http://{ADDRESS}/{}", self.page), run_time, self.load_cpu)
+    }
+
+    /// Keeps its worker to one CPU and its load to another: where they meet is not left to the scheduler, which is most of
+    /// what runs of a second differ by.
+    pub(super) fn keep_apart(&mut self) -> Result<()> {
+        let worker = self.worker_pid()?.to_string();
+        output(Command::new("taskset").args(["-pc", &SERVER_CPU.to_string(), &worker]))?;
+        self.load_cpu = Some(LOAD_CPU);
+        Ok(())
     }
 
     pub(crate) fn worker_pid(&self) -> Result<u32> {

@@ -97,7 +97,10 @@ fn both(ways: [&Way; 2], workspace: &Workspace, plan: &Plan) -> Result<String> {
 fn table(way: &Way, workspace: &Workspace, plan: &Plan) -> Result<String> {
     let agent = way.profiler.find(workspace, plan)?;
     let n_cpus = thread::available_parallelism().context("cannot count the CPUs")?.get();
-    let nginx = (way.page)()?;
+    let mut nginx = (way.page)()?;
+    if n_cpus > 1 {
+        nginx.keep_apart()?;
+    }
     // In a virtual machine, waking one up costs as much as a request now and next to nothing then.
     let _awake = Awake::new()?;
     let watch = || {
@@ -127,7 +130,7 @@ fn table(way: &Way, workspace: &Workspace, plan: &Plan) -> Result<String> {
     Ok(format!(
         "| | nothing | {} |\n|---|--:|--:|\n{rows}\n\
          Median (min..max) of {} pairs of {} s, in turned order from pair to pair; the machine is all {n_cpus} CPUs, which do \
-         not halt meanwhile.{timed} \
+         not halt meanwhile; nginx' worker is kept to one and wrk to another.{timed} \
          {noise} {}.",
         way.column,
         plan.n_rounds,

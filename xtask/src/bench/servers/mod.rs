@@ -143,7 +143,7 @@ impl Server {
     }
 
     pub(super) fn load(&self, run_time: Duration) -> Result<Load> {
-        Load::start(&format!("http://{}/", self.address), run_time)
+        Load::start(&format!("http://{}/", self.address), run_time, None)
     }
 }
 
