@@ -172,7 +172,9 @@ impl Uprobes {
             }
             Err(reason) => {
                 if has_returns {
-                    loaded(ebpf, self.programs.returned, UProbe::load)?;
+                    for name in [Some(self.programs.returned), self.programs.passed].into_iter().flatten() {
+                        loaded(ebpf, name, UProbe::load)?;
+                    }
                 }
                 loaded(ebpf, self.programs.entry, UProbe::load)?;
                 Ok(Some(reason.to_string()))
