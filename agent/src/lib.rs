@@ -27,6 +27,7 @@ pub mod notify;
 pub mod object;
 pub mod off_cpu;
 pub(crate) mod output;
+pub mod place;
 pub mod private_dir;
 pub mod privileges;
 pub mod process;

@@ -3,11 +3,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use abi::tls::{TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_SENDS, TLS_SENDS_FILE, TLS_SHAKES_HANDS};
+use abi::tls::{
+    TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_RETURN_IS_PROBED, TLS_SENDS, TLS_SENDS_FILE, TLS_SHAKES_HANDS,
+};
+use iced_x86::Register::{self, RCX, RDI, RSI};
 
-use crate::object::{
-    Elf, ObjectFile, Segments, read_bytes,
-    symbols::{self, Function},
+use crate::{
+    object::{
+        Elf, ObjectFile, Segments, read_bytes,
+        symbols::{self, Function},
+    },
+    place::{self, Returns},
 };
 
 /// The functions of OpenSSL, and of BoringSSL, which have kept their names; and what they do.
@@ -29,20 +35,14 @@ const NEEDED: [&str; 2] = ["SSL_read", "SSL_write"];
 const LANDING: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 
 /// A place to probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFunction {
     /// Where in the file.
     pub file_offset: u64,
     /// What the function does (`abi::tls`).
     pub what: u64,
-}
-
-impl TlsFunction {
-    /// Whether what it has done is known only when it returns.
-    #[must_use]
-    pub fn has_return(self) -> bool {
-        self.what & TLS_FREES == 0
-    }
+    /// Where it is seen that what it does is done.
+    pub returns: Returns,
 }
 
 /// The functions of a file; none if it has no such library, or not their names.
@@ -50,36 +50,77 @@ impl TlsFunction {
 pub fn search(object: &ObjectFile) -> Vec<TlsFunction> {
     let Ok(elf) = Elf::parse(&object.file) else { return Vec::new() };
     let found = symbols::functions(&elf, |name| FUNCTIONS.iter().any(|(known, _)| *known == name));
-    places(&found, &Segments::of(&elf), |offset| {
-        read_bytes(elf.file(), offset, LANDING.len() as u64, LANDING.len() as u64).unwrap_or_default()
+    places(&found, &Segments::of(&elf), |offset, n_bytes| {
+        read_bytes(elf.file(), offset, n_bytes, place::MAX_CODE_BYTES).unwrap_or_default()
     })
 }
 
 fn places(
     found: &BTreeMap<String, Function>,
     segments: &Segments,
-    code_at: impl Fn(u64) -> Vec<u8>,
+    code_at: impl Fn(u64, u64) -> Vec<u8>,
 ) -> Vec<TlsFunction> {
     if NEEDED.iter().any(|name| !found.contains_key(*name)) {
         return Vec::new();
     }
     let mut seen = HashSet::new();
     let place = |(name, what): &(&str, u64)| {
-        let start = segments.file_offset_of(found.get(*name)?.svma)?;
-        let is_landing = code_at(start) == LANDING;
-        let file_offset = start + if is_landing { LANDING.len() as u64 } else { 0 };
+        let function = found.get(*name)?;
+        let start = segments.file_offset_of(function.svma)?;
         // Two names of one function are one place.
-        seen.insert(file_offset).then_some(TlsFunction { file_offset, what: *what })
+        seen.insert(start).then(|| {
+            // Without a length, or with a great one, its beginning: that is not taken for all of it.
+            let is_whole = (1..=place::MAX_CODE_BYTES).contains(&function.size_bytes);
+            let n_bytes = if is_whole { function.size_bytes } else { LANDING.len() as u64 };
+            point(start, *what, &code_at(start, n_bytes), is_whole)
+        })
     };
     FUNCTIONS.iter().filter_map(place).collect()
+}
+
+/// Where to probe a function that begins here.
+fn point(start: u64, what: u64, code: &[u8], is_whole: bool) -> TlsFunction {
+    let landing = if code.starts_with(&LANDING) { LANDING.len() as u64 } else { 0 };
+    if what & TLS_FREES != 0 {
+        let entry = place::entry_with(code, arguments(what)).unwrap_or(landing);
+        return TlsFunction { file_offset: start + entry, what, returns: Returns::Unseen };
+    }
+    let ends = if is_whole { place::ends(code, arguments(what)) } else { None };
+    match ends {
+        Some(ends) => {
+            let returns = Returns::At(ends.returns.iter().map(|distance| start + distance).collect());
+            TlsFunction { file_offset: start + ends.entry, what, returns }
+        }
+        None => TlsFunction {
+            file_offset: start + landing,
+            what: what | TLS_RETURN_IS_PROBED,
+            returns: Returns::Probed,
+        },
+    }
+}
+
+/// The arguments that the program reads.
+fn arguments(what: u64) -> &'static [Register] {
+    if what & (TLS_FREES | TLS_SHAKES_HANDS) != 0 {
+        &[RDI]
+    } else if what & TLS_COUNTS_THROUGH_3 != 0 {
+        &[RDI, RSI, RCX]
+    } else {
+        &[RDI, RSI]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{fs::File, io::Write as _};
 
-    use super::{FUNCTIONS, LANDING, TlsFunction, places, search};
-    use crate::object::{Elf, ObjectFile, Segments, symbols::Function};
+    use abi::tls::{TLS_FREES, TLS_RETURN_IS_PROBED, TLS_SENDS};
+
+    use super::{LANDING, TlsFunction, places, point, search};
+    use crate::{
+        object::{Elf, ObjectFile, Segments, symbols::Function},
+        place::Returns,
+    };
 
     fn function(svma: u64) -> Function {
         Function { svma, size_bytes: 64 }
@@ -94,18 +135,40 @@ mod tests {
         let code = elf.program_headers.iter().find(|header| header.flags & 1 != 0).expect("code");
         let at = |distance: u64| function(code.svma + distance);
         let mut found = [("SSL_read".to_owned(), at(0)), ("SSL_write".to_owned(), at(64))].into();
-        let land = |offset: u64| {
+        let land = |offset: u64, _| {
             if offset == code.file_offset { LANDING.to_vec() } else { vec![0x55, 0, 0, 0] }
         };
         let seen = places(&found, &segments, land);
-        let expected = [(code.file_offset + 4, 0), (code.file_offset + 64, FUNCTIONS[2].1)];
-        let expected = expected.map(|(file_offset, what)| TlsFunction { file_offset, what });
+        let expected = [(code.file_offset + 4, 0), (code.file_offset + 64, TLS_SENDS)];
+        let expected = expected.map(|(file_offset, what)| {
+            let what = what | TLS_RETURN_IS_PROBED;
+            TlsFunction { file_offset, what, returns: Returns::Probed }
+        });
         assert_eq!(seen, expected);
         // Another name of the same.
         found.insert("SSL_write_ex".to_owned(), at(64));
         assert_eq!(places(&found, &segments, land), expected);
         found.remove("SSL_read");
         assert_eq!(places(&found, &segments, land), []);
+    }
+
+    #[test]
+    fn a_function_is_probed_at_its_return_only_where_nothing_before_it_will_do() {
+        // push %rbp; test %rsi,%rsi; je to the last pop; push %rbx; pop %rbx; pop %rbp; ret
+        let code = [0x55, 0x48, 0x85, 0xf6, 0x74, 2, 0x53, 0x5b, 0x5d, 0xc3];
+        let seen = point(0x1000, TLS_SENDS, &code, true);
+        let what = TLS_SENDS | TLS_RETURN_IS_PROBED;
+        assert_eq!(seen, TlsFunction { file_offset: 0x1000, what, returns: Returns::Probed });
+        // The same without the je.
+        let code = [0x55, 0x48, 0x85, 0xf6, 0x90, 0x90, 0x53, 0x5b, 0x5d, 0xc3];
+        let at = TlsFunction { file_offset: 0x1000, what: TLS_SENDS, returns: Returns::At(vec![0x1006]) };
+        assert_eq!(point(0x1000, TLS_SENDS, &code, true), at);
+        // What is not all of it may do something else.
+        assert_eq!(point(0x1000, TLS_SENDS, &code, false), seen);
+        // test %rdi,%rdi; je: of SSL_free, the beginning alone is of interest.
+        let code = [0x48, 0x85, 0xff, 0x0f, 0x84, 0x97, 3, 0, 0];
+        let freed = TlsFunction { file_offset: 0x1003, what: TLS_FREES, returns: Returns::Unseen };
+        assert_eq!(point(0x1000, TLS_FREES, &code, true), freed);
     }
 
     #[test]

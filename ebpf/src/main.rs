@@ -133,6 +133,13 @@ mod programs {
         0
     }
 
+    /// It is about to return.
+    #[uprobe]
+    pub(crate) fn brazier_tls_passed(ctx: ProbeContext) -> u32 {
+        requests::left_tls(ctx.regs);
+        0
+    }
+
     // SAFETY: the kernel reads the licence from the section of this name.
     #[unsafe(link_section = "license")]
     #[unsafe(no_mangle)]

@@ -7,9 +7,10 @@ use abi::alloc::{
 use iced_x86::Register;
 
 use super::{
-    held::Held,
     names::{self, Family},
+    size,
 };
+use crate::place::Held;
 
 /// What a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Arguments {
         if self.is_free() {
             return Some(self);
         }
-        let rule = held.size_rule(self.cookie & SIZE_MASK)?;
+        let rule = size::rule(held, self.cookie & SIZE_MASK)?;
         Some(Self { cookie: self.cookie & !SIZE_MASK | rule, ..self })
     }
 

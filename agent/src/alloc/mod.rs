@@ -4,10 +4,10 @@
 mod calls;
 mod found;
 mod functions;
-mod held;
 mod names;
 mod place;
 mod pool_size;
+mod size;
 mod targets;
 mod unnamed;
 

@@ -1,21 +1,10 @@
-//! Where in a function a probe costs least.
-//!
-//! The kernel stops at a probe once where it can emulate the instruction that the probe replaced, and twice where
-//! it has to let the processor run it elsewhere. It emulates `push` of a register, jumps, calls and the one-byte `nop`
-//! (`push_setup_xol_ops` and `branch_setup_xol_ops` in `arch/x86/kernel/uprobes.c`).
+//! Where in an allocator a probe costs least.
 //!
 //! A probe of the return takes the word on top of the stack for the return address: it is one only as long as the
 //! stack pointer has not been moved.
 
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register,
-};
-
-use super::{Arguments, held::Held};
-
-/// Instructions looked at before the first is taken: by then arguments have been moved.
-const MAX_INSTRUCTIONS: usize = 32;
+use super::Arguments;
+use crate::place;
 
 /// Where to probe a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,56 +22,19 @@ pub struct Place {
 /// The first instruction that the kernel emulates and that every call runs with its arguments in registers that the
 /// program reads; failing that, the first of all. `None` for what is no code.
 pub(super) fn find(code: &[u8], arguments: Arguments) -> Option<Place> {
-    let mut factory = InstructionInfoFactory::new();
-    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
-    let mut is_at_return_address = true;
-    let mut held = Held::at_entry(arguments.registers());
-    for _ in 0..MAX_INSTRUCTIONS {
-        if !decoder.can_decode() {
-            break;
-        }
-        let instruction = decoder.decode();
-        let Some(arguments) = arguments.held(&held).filter(|_| !instruction.is_invalid()) else { break };
-        if is_emulated(&instruction) {
-            let distance = instruction.ip();
-            return Some(Place { distance, is_single_stepped: false, is_at_return_address, arguments });
-        }
-        if instruction.flow_control() != FlowControl::Next {
-            break;
-        }
-        is_at_return_address &= !factory.info(&instruction).used_registers().iter().any(|used| {
-            used.register().full_register() == Register::RSP
-                && !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead)
-        });
-        held.run(&instruction, &mut factory);
-    }
-    let mut first = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
-    (first.can_decode() && !first.decode().is_invalid()).then_some(Place {
-        distance: 0,
-        is_single_stepped: true,
-        is_at_return_address: true,
-        arguments,
-    })
-}
-
-fn is_emulated(instruction: &Instruction) -> bool {
-    match instruction.flow_control() {
-        // Relative ones, without a prefix.
-        FlowControl::Call | FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
-            instruction.op0_kind() == OpKind::NearBranch64
-                && !matches!(
-                    instruction.mnemonic(),
-                    Mnemonic::Jrcxz | Mnemonic::Jecxz | Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne
-                )
-        }
-        FlowControl::Next => match instruction.mnemonic() {
-            Mnemonic::Push => {
-                instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr64()
-            }
-            Mnemonic::Nop => instruction.len() == 1,
-            _ => false,
-        },
-        _ => false,
+    match place::entry(code, arguments.registers(), |held| arguments.held(held)) {
+        Some(entry) => Some(Place {
+            distance: entry.distance,
+            is_single_stepped: false,
+            is_at_return_address: entry.is_at_return_address,
+            arguments: entry.taken,
+        }),
+        None => place::is_code(code).then_some(Place {
+            distance: 0,
+            is_single_stepped: true,
+            is_at_return_address: true,
+            arguments,
+        }),
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     uprobe_load::Loader,
     uprobe_multi::{Attachment, Multi},
 };
+use crate::place::Returns;
 
 /// Attachments that are waited for at once.
 const MAX_CLOSING: usize = 64;
@@ -34,6 +35,8 @@ const MAX_CLOSING: usize = 64;
 pub(super) struct Programs {
     pub(super) entry: &'static str,
     pub(super) returned: &'static str,
+    /// What `returned` is, at an instruction before the return: where it is put in by itself, its section says what it is for.
+    passed: Option<&'static str>,
     /// Both in one.
     pub(super) session: Option<&'static str>,
     to: &'static str,
@@ -43,6 +46,7 @@ pub(super) struct Programs {
 pub(super) static ALLOCATORS: Programs = Programs {
     entry: names::PROGRAM_ALLOC,
     returned: names::PROGRAM_ALLOCATED,
+    passed: None,
     session: Some(names::PROGRAM_HEAP),
     to: "an allocator",
 };
@@ -51,28 +55,53 @@ pub(super) static ALLOCATORS: Programs = Programs {
 pub(super) static TLS: Programs = Programs {
     entry: names::PROGRAM_TLS,
     returned: names::PROGRAM_TLS_DONE,
+    passed: Some(names::PROGRAM_TLS_PASSED),
     session: None,
     to: "a library for TLS",
 };
 
 /// A place to probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// Where in the file.
     pub file_offset: u64,
     /// What the program is told (`abi::alloc`, `abi::tls`).
     pub cookie: u64,
-    /// Whether the return of the function is probed as well.
-    pub has_return: bool,
+    /// Where the return of the function is probed as well.
+    pub returns: Returns,
 }
 
 impl Point {
     /// Of a function whose return is stopped at each time. The kernel then puts an address of its own in place of the
     /// return address, and leaves it there if the function jumps to another that has a probe: there no caller is found.
     /// So the first counts, and nobody is left out.
-    pub(super) fn always_returning(self) -> Self {
-        if self.has_return { Self { cookie: self.cookie & !SKIP_NULL, ..self } } else { self }
+    pub(super) fn always_returning(&self) -> Spot {
+        let cookie = if self.has_return() { self.cookie & !SKIP_NULL } else { self.cookie };
+        Spot { cookie, ..self.spot() }
     }
+
+    /// Its beginning.
+    pub(super) fn spot(&self) -> Spot {
+        Spot { file_offset: self.file_offset, cookie: self.cookie }
+    }
+
+    /// Whether the kernel is to stop it where it returns.
+    pub(super) fn has_return(&self) -> bool {
+        self.returns == Returns::Probed
+    }
+
+    /// Instructions at which it is as if it returned.
+    pub(super) fn passed(&self) -> impl Iterator<Item = Spot> {
+        let at: &[u64] = if let Returns::At(at) = &self.returns { at } else { &[] };
+        at.iter().map(|file_offset| Spot { file_offset: *file_offset, cookie: self.cookie })
+    }
+}
+
+/// One probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) file_offset: u64,
+    pub(super) cookie: u64,
 }
 
 /// Probes that were put in together.
@@ -143,7 +172,9 @@ impl Uprobes {
             }
             Err(reason) => {
                 if has_returns {
-                    loaded(ebpf, self.programs.returned, UProbe::load)?;
+                    for name in [Some(self.programs.returned), self.programs.passed].into_iter().flatten() {
+                        loaded(ebpf, name, UProbe::load)?;
+                    }
                 }
                 loaded(ebpf, self.programs.entry, UProbe::load)?;
                 Ok(Some(reason.to_string()))
@@ -226,8 +257,10 @@ impl Uprobes {
             Some(multi) => multi.programs().map(cost::of_descriptor).sum(),
             None => {
                 let entry = cost::of_program(ebpf, self.programs.entry)?;
-                // Where it is loaded.
-                Some([entry].into_iter().chain(cost::of_program(ebpf, self.programs.returned)).sum())
+                // Where they are loaded.
+                let others = [Some(self.programs.returned), self.programs.passed].into_iter().flatten();
+                let others = others.filter_map(|name| cost::of_program(ebpf, name));
+                Some([entry].into_iter().chain(others).sum())
             }
         }
     }
@@ -246,19 +279,22 @@ impl Place {
         // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let mut links = Vec::with_capacity(self.points.len());
-        for point in self.points.iter().map(|point| point.always_returning()) {
+        for point in &self.points {
+            let entry = point.always_returning();
             // The return first: the entry counts on it.
-            let returned = point.has_return.then_some(programs.returned);
-            for name in returned.into_iter().chain([programs.entry]) {
+            let returned = point.has_return().then_some((programs.returned, entry));
+            let passed =
+                programs.passed.into_iter().flat_map(|name| point.passed().map(move |it| (name, it)));
+            for (name, spot) in returned.into_iter().chain(passed).chain([(programs.entry, entry)]) {
                 let program: &mut UProbe = program(ebpf, name)?;
-                // The one for returns is loaded when a return is first wanted.
+                // Those for returns are loaded when a return is first wanted.
                 if program.fd().is_err() {
                     program
                         .load()
                         .map_err(|source| KernelError::Load { program: name, source: Box::new(source) })?;
                 }
-                let location = UProbeAttachLocation::AbsoluteOffset(point.file_offset);
-                let point = UProbeAttachPoint { location, cookie: Some(point.cookie) };
+                let location = UProbeAttachLocation::AbsoluteOffset(spot.file_offset);
+                let point = UProbeAttachPoint { location, cookie: Some(spot.cookie) };
                 match program.attach(point, &path, UProbeScope::OneProcess(self.pid)) {
                     Ok(link) => links.push((name, link)),
                     Err(source) => {

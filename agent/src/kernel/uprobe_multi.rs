@@ -19,7 +19,7 @@ use aya_obj::generated::{
 };
 
 use super::{
-    uprobe::{Point, Programs},
+    uprobe::{Point, Programs, Spot},
     uprobe_load::{Loader, bpf},
 };
 
@@ -39,8 +39,18 @@ pub(super) struct Multi {
     loader: Loader,
     programs: &'static Programs,
     entry: Kind,
-    /// Both are loaded when a return is first wanted; the session may not be there.
-    returns: Option<(Kind, Option<Kind>)>,
+    /// Loaded when a return is first wanted.
+    returns: Option<Ends>,
+}
+
+/// What sees the end of functions.
+struct Ends {
+    /// Where the kernel stops them as they return.
+    returned: Kind,
+    /// The same program, at an instruction.
+    passed: Kind,
+    /// Both ends in one; it may not be there.
+    session: Option<Kind>,
 }
 
 impl Multi {
@@ -66,24 +76,30 @@ impl Multi {
         points: &[Point],
         is_alone: bool,
     ) -> io::Result<Attachment> {
-        let with_return: Vec<Point> = points.iter().filter(|point| point.has_return).copied().collect();
-        if with_return.is_empty() {
-            let entries = self.entry.attach(pid, file, points)?;
+        let returned: Vec<Spot> =
+            points.iter().filter(|point| point.has_return()).map(Point::always_returning).collect();
+        let passed: Vec<Spot> = points.iter().flat_map(Point::passed).collect();
+        if returned.is_empty() && passed.is_empty() {
+            let entries: Vec<Spot> = points.iter().map(Point::spot).collect();
+            let entries = self.entry.attach(pid, file, &entries)?;
             return Ok(Attachment { is_session: false, _links: vec![entries] });
         }
         if self.returns.is_none() {
-            self.returns = Some(load_returns(&self.loader, self.programs)?);
+            self.returns = Some(Ends::load(&self.loader, self.programs)?);
         }
         match &self.returns {
-            Some((_, Some(session))) if is_alone => {
-                Ok(Attachment { is_session: true, _links: vec![session.attach(pid, file, points)?] })
+            Some(Ends { session: Some(session), .. }) if is_alone && passed.is_empty() => {
+                let both: Vec<Spot> = points.iter().map(Point::spot).collect();
+                Ok(Attachment { is_session: true, _links: vec![session.attach(pid, file, &both)?] })
             }
-            // The return first: the entry counts on it.
-            Some((returned, _)) => {
-                let returned = returned.attach(pid, file, &with_return)?;
-                let points: Vec<Point> = points.iter().map(|point| point.always_returning()).collect();
-                let entries = self.entry.attach(pid, file, &points)?;
-                Ok(Attachment { is_session: false, _links: vec![returned, entries] })
+            // Ends first: the entry counts on them.
+            Some(ends) => {
+                let entries: Vec<Spot> = points.iter().map(Point::always_returning).collect();
+                let kinds = [(&ends.returned, returned), (&ends.passed, passed), (&self.entry, entries)];
+                let links = kinds.iter().filter(|(_, spots)| !spots.is_empty());
+                let links =
+                    links.map(|(kind, spots)| kind.attach(pid, file, spots)).collect::<io::Result<_>>();
+                Ok(Attachment { is_session: false, _links: links? })
             }
             None => Err(io::Error::from(io::ErrorKind::NotFound)),
         }
@@ -92,7 +108,7 @@ impl Multi {
     /// The programs that are loaded.
     pub(super) fn programs(&self) -> impl Iterator<Item = &OwnedFd> {
         let returns =
-            self.returns.iter().flat_map(|(returned, session)| std::iter::once(returned).chain(session));
+            self.returns.iter().flat_map(|ends| std::iter::once(&ends.returned).chain(&ends.session));
         std::iter::once(&self.entry).chain(returns).map(|kind| &kind.program)
     }
 }
@@ -105,20 +121,23 @@ pub(super) struct Attachment {
     _links: Vec<OwnedFd>,
 }
 
-fn load_returns(loader: &Loader, programs: &Programs) -> io::Result<(Kind, Option<Kind>)> {
-    let program = loader.load(programs.returned, MULTI)?;
-    let returned = Kind { program, attach_type: MULTI, flags: BPF_F_UPROBE_MULTI_RETURN };
-    let session = programs.session.and_then(|name| loader.load(name, SESSION).ok());
-    let session = session.map(|program| Kind { program, attach_type: SESSION, flags: 0 });
-    Ok((returned, session.filter(Kind::is_known)))
+impl Ends {
+    fn load(loader: &Loader, programs: &Programs) -> io::Result<Self> {
+        let program = loader.load(programs.returned, MULTI)?;
+        let passed = Kind { program: program.try_clone()?, attach_type: MULTI, flags: 0 };
+        let returned = Kind { program, attach_type: MULTI, flags: BPF_F_UPROBE_MULTI_RETURN };
+        let session = programs.session.and_then(|name| loader.load(name, SESSION).ok());
+        let session = session.map(|program| Kind { program, attach_type: SESSION, flags: 0 });
+        Ok(Self { returned, passed, session: session.filter(Kind::is_known) })
+    }
 }
 
 impl Kind {
-    fn attach(&self, pid: NonZeroU32, file: &File, points: &[Point]) -> io::Result<OwnedFd> {
+    fn attach(&self, pid: NonZeroU32, file: &File, spots: &[Spot]) -> io::Result<OwnedFd> {
         // The file that was read, whatever its path stands for by now, and in whatever mount namespace.
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-        let offsets: Vec<u64> = points.iter().map(|point| point.file_offset).collect();
-        let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
+        let offsets: Vec<u64> = spots.iter().map(|spot| spot.file_offset).collect();
+        let cookies: Vec<u64> = spots.iter().map(|spot| spot.cookie).collect();
         self.link(&path, &offsets, &cookies, pid.get())
     }
 

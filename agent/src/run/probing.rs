@@ -26,6 +26,7 @@ use crate::{
     clock,
     kernel::{Cost, Kernel, KernelError, Point, ProbeId},
     object::ObjectFile,
+    place::Returns,
     process::{Backing, FileId},
     procfs::cgroup,
     symbolize::CheckBudget,
@@ -302,7 +303,8 @@ fn point(number: usize, probe: &Probe, live_heap: bool) -> Point {
     let has_return = live_heap && probe.has_return;
     let returns = if has_return { HAS_RETURN } else { 0 };
     let cookie = probe.arguments.cookie() | returns | number << PROBE_SHIFT;
-    Point { file_offset: probe.file_offset, cookie, has_return }
+    let ends = if has_return { Returns::Probed } else { Returns::Unseen };
+    Point { file_offset: probe.file_offset, cookie, returns: ends }
 }
 
 impl Armed {

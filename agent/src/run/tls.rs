@@ -117,7 +117,7 @@ fn points(object: &ObjectFile) -> Arc<[Point]> {
     let point = |function: tls::TlsFunction| Point {
         file_offset: function.file_offset,
         cookie: function.what,
-        has_return: function.has_return(),
+        returns: function.returns,
     };
     tls::search(object).into_iter().map(point).collect()
 }

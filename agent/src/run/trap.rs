@@ -10,6 +10,7 @@ use abi::alloc::{MAX_PROBES, PROBE_SHIFT, SKIP_NULL};
 
 use crate::{
     kernel::{Kernel, Point},
+    place::Returns,
     procfs::maps,
 };
 
@@ -45,7 +46,7 @@ pub(super) fn measure(kernel: &mut Kernel) -> Option<ProbeCost> {
     let file = File::open("/proc/self/exe").ok()?;
     let file_offset = address - region.start + region.file_offset;
     // Given a null pointer, the program returns at once.
-    let point = Point { file_offset, cookie: SKIP_NULL | COUNTED_APART, has_return: false };
+    let point = Point { file_offset, cookie: SKIP_NULL | COUNTED_APART, returns: Returns::Unseen };
     kernel.attach_probes(NonZeroU32::new(pid)?, &file, &[point]).ok()?;
     let fastest = (0..N_ROUNDS).map(|_| time()).min();
     let began = Instant::now();

@@ -34,6 +34,8 @@ pub const PROGRAM_REQUEST: &str = "brazier_request";
 pub const PROGRAM_TLS: &str = "brazier_tls";
 /// `uretprobe`: it returns.
 pub const PROGRAM_TLS_DONE: &str = "brazier_tls_done";
+/// `uprobe`: it is about to return. The same for probes that are put in one by one, which are told apart by their program.
+pub const PROGRAM_TLS_PASSED: &str = "brazier_tls_passed";
 
 /// Ring buffer of records ([`crate::sample`]).
 pub const MAP_RING: &str = "RING";

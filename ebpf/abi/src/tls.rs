@@ -11,6 +11,9 @@ pub const TLS_SHAKES_HANDS: u64 = 1 << 2;
 pub const TLS_FREES: u64 = 1 << 3;
 /// What is sent comes from a file: `SSL_sendfile`.
 pub const TLS_SENDS_FILE: u64 = 1 << 4;
+/// The return of the function is probed, and the first instruction: the return address is on top of the stack, and is about to be
+/// replaced. Without it, the end is seen at an instruction, and nothing is replaced.
+pub const TLS_RETURN_IS_PROBED: u64 = 1 << 5;
 
 /// In place of a descriptor: none is known.
 pub const NO_DESCRIPTOR: u64 = 0xffff_ffff;

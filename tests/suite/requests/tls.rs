@@ -76,6 +76,19 @@ fn haproxy_serves_through_openssl_what_its_clients_ask() -> Result<()> {
 }
 
 #[test]
+fn haproxy_is_read_by_probes_that_are_put_in_one_by_one() -> Result<()> {
+    let backend = Backend::start()?;
+    let certificates = Certificates::new(servers::HOST)?;
+    let haproxy = servers::haproxy_tls_proxy(backend.address(), &certificates)?;
+    // They are where children are not followed: those would keep the others.
+    let follower = Follower::start(haproxy.running().pid(), &["--tls", "--no-children"])?;
+    let answers = ask(&haproxy, &certificates, 10)?;
+    let report = follower.end()?;
+    assert_exact(&report, &answers)?;
+    assert_all_read(&report, 4)
+}
+
+#[test]
 fn node_serves_through_the_openssl_within_it_what_its_clients_ask() -> Result<()> {
     let certificates = Certificates::new(servers::HOST)?;
     let (node, address) = servers::node_tls_server(&certificates)?;

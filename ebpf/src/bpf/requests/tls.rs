@@ -10,8 +10,8 @@ use abi::{
         Connection, FLOW_FOREIGN, FLOW_IDLE, INCOMING, MESSAGE_APART, MESSAGE_TLS, OUTGOING, ROLE_UNKNOWN,
     },
     tls::{
-        NO_DESCRIPTOR, NOWHERE, TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_IS_NEW, TLS_SENDS, TLS_SENDS_FILE,
-        TLS_SHAKES_HANDS, TlsCall,
+        NO_DESCRIPTOR, NOWHERE, TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_IS_NEW, TLS_RETURN_IS_PROBED, TLS_SENDS,
+        TLS_SENDS_FILE, TLS_SHAKES_HANDS, TlsCall,
     },
 };
 use aya_ebpf::{
@@ -48,12 +48,7 @@ pub(crate) fn entered(ctx: &ProbeContext) {
         freed(&current, regs.rdi);
         return;
     }
-    // Its return is probed once this program is done: the address is still the target's.
-    // SAFETY: the helper checks that it may read there.
-    let (return_at, return_address) = match unsafe { bpf_probe_read_user(regs.rsp as *const u64) } {
-        Ok(address) => (regs.rsp, address),
-        Err(_) => (NOWHERE, 0),
-    };
+    let (return_at, return_address) = replaced(what, regs.rsp);
     let call = TlsCall {
         connection: regs.rdi,
         buffer: regs.rsi,
@@ -66,6 +61,20 @@ pub(crate) fn entered(ctx: &ProbeContext) {
     // A function within another takes its place: what is moved is counted once.
     if TLS_CALLS.insert(&bpf_get_current_pid_tgid(), &call, 0).is_err() {
         count(Counter::TlsCallsMissed);
+    }
+}
+
+/// Where a return address stands that is about to be replaced, and which that is.
+#[inline(always)]
+fn replaced(what: u64, top: u64) -> (u64, u64) {
+    if what & TLS_RETURN_IS_PROBED == 0 {
+        return (NOWHERE, 0);
+    }
+    // Its return is probed once this program is done: the address is still the target's.
+    // SAFETY: the helper checks that it may read there.
+    match unsafe { bpf_probe_read_user(top as *const u64) } {
+        Ok(address) => (top, address),
+        Err(_) => (NOWHERE, 0),
     }
 }
 
@@ -95,7 +104,7 @@ pub(super) fn note(fd: u64, direction: u64, is_connection: bool) {
     }
 }
 
-/// A function returns.
+/// A function returns, or has its result where it will be.
 #[inline(always)]
 pub(crate) fn left(regs: *const pt_regs) {
     let thread = bpf_get_current_pid_tgid();
