@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use abi::tls::{
-    TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_RETURN_IS_PROBED, TLS_SENDS, TLS_SENDS_FILE, TLS_SHAKES_HANDS,
-};
+use abi::tls::{TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_SENDS, TLS_SENDS_FILE, TLS_SHAKES_HANDS};
 use iced_x86::Register::{self, RCX, RDI, RSI};
 
 use crate::{
@@ -91,11 +89,7 @@ fn point(start: u64, what: u64, code: &[u8], is_whole: bool) -> TlsFunction {
             let returns = Returns::At(ends.returns.iter().map(|distance| start + distance).collect());
             TlsFunction { file_offset: start + ends.entry, what, returns }
         }
-        None => TlsFunction {
-            file_offset: start + landing,
-            what: what | TLS_RETURN_IS_PROBED,
-            returns: Returns::Probed,
-        },
+        None => TlsFunction { file_offset: start + landing, what, returns: Returns::Probed },
     }
 }
 
@@ -114,7 +108,7 @@ fn arguments(what: u64) -> &'static [Register] {
 mod tests {
     use std::{fs::File, io::Write as _};
 
-    use abi::tls::{TLS_FREES, TLS_RETURN_IS_PROBED, TLS_SENDS};
+    use abi::tls::{TLS_FREES, TLS_SENDS};
 
     use super::{LANDING, TlsFunction, places, point, search};
     use crate::{
@@ -140,10 +134,8 @@ mod tests {
         };
         let seen = places(&found, &segments, land);
         let expected = [(code.file_offset + 4, 0), (code.file_offset + 64, TLS_SENDS)];
-        let expected = expected.map(|(file_offset, what)| {
-            let what = what | TLS_RETURN_IS_PROBED;
-            TlsFunction { file_offset, what, returns: Returns::Probed }
-        });
+        let expected =
+            expected.map(|(file_offset, what)| TlsFunction { file_offset, what, returns: Returns::Probed });
         assert_eq!(seen, expected);
         // Another name of the same.
         found.insert("SSL_write_ex".to_owned(), at(64));
@@ -157,7 +149,7 @@ mod tests {
         // push %rbp; test %rsi,%rsi; je to the last pop; push %rbx; pop %rbx; pop %rbp; ret
         let code = [0x55, 0x48, 0x85, 0xf6, 0x74, 2, 0x53, 0x5b, 0x5d, 0xc3];
         let seen = point(0x1000, TLS_SENDS, &code, true);
-        let what = TLS_SENDS | TLS_RETURN_IS_PROBED;
+        let what = TLS_SENDS;
         assert_eq!(seen, TlsFunction { file_offset: 0x1000, what, returns: Returns::Probed });
         // The same without the je.
         let code = [0x55, 0x48, 0x85, 0xf6, 0x90, 0x90, 0x53, 0x5b, 0x5d, 0xc3];

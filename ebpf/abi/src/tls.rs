@@ -11,9 +11,6 @@ pub const TLS_SHAKES_HANDS: u64 = 1 << 2;
 pub const TLS_FREES: u64 = 1 << 3;
 /// What is sent comes from a file: `SSL_sendfile`.
 pub const TLS_SENDS_FILE: u64 = 1 << 4;
-/// The return of the function is probed, and the first instruction: the return address is on top of the stack, and is about to be
-/// replaced. Without it, the end is seen at an instruction, and nothing is replaced.
-pub const TLS_RETURN_IS_PROBED: u64 = 1 << 5;
 
 /// In place of a descriptor: none is known.
 pub const NO_DESCRIPTOR: u64 = 0xffff_ffff;
@@ -32,17 +29,10 @@ pub struct TlsCall {
     pub what: u64,
     /// The descriptor that was read or written meanwhile.
     pub descriptor: u64,
-    /// Where its return address stands, or [`NOWHERE`].
-    pub return_at: u64,
-    /// That address, before the kernel put its own in the place of it (`prepare_uretprobe` in kernel/events/uprobes.c).
-    pub return_address: u64,
 }
-
-/// In place of an address: none, as no word can begin there.
-pub const NOWHERE: u64 = u64::MAX;
 
 /// Bit of what is known of a connection as the library has it, above its descriptor: its handshake was seen, so that what comes
 /// first is a beginning.
 pub const TLS_IS_NEW: u64 = 1 << 32;
 
-const _: () = assert!(size_of::<TlsCall>() == 56);
+const _: () = assert!(size_of::<TlsCall>() == 40);

@@ -1,9 +1,6 @@
 //! User memory through a window: one guarded copy serves several frames.
 
-use abi::{
-    limits::{STACK_WINDOW_BYTES, STACK_WINDOW_WORDS},
-    tls::NOWHERE,
-};
+use abi::limits::{STACK_WINDOW_BYTES, STACK_WINDOW_WORDS};
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use ebpf::unwind::ReadUser;
 
@@ -18,10 +15,6 @@ pub(super) struct Memory {
     /// Bytes of it.
     n_bytes: u64,
     words: [u64; STACK_WINDOW_WORDS],
-    /// Where a probe on a return has changed a word, or [`NOWHERE`].
-    hidden_at: u64,
-    /// What stood there.
-    hidden: u64,
     /// Of the interrupted instruction, by DWARF number.
     pub(super) registers: [u64; N_REGISTERS],
 }
@@ -31,14 +24,6 @@ impl Memory {
     #[inline(always)]
     pub(super) fn forget(&mut self) {
         self.n_bytes = 0;
-        self.hidden_at = NOWHERE;
-    }
-
-    /// A word that is not the thread's own, and what it was.
-    #[inline(always)]
-    pub(super) fn restore(&mut self, [at, word]: [u64; 2]) {
-        self.hidden_at = at;
-        self.hidden = word;
     }
 
     #[inline(always)]
@@ -53,9 +38,6 @@ impl Memory {
 impl ReadUser for Memory {
     #[inline(always)]
     fn word(&mut self, address: u64) -> Option<u64> {
-        if address == self.hidden_at {
-            return Some(self.hidden);
-        }
         let mut offset = address.wrapping_sub(self.base);
         // Below the window an address wraps to a huge offset; off its raster of words it is read anew.
         if offset >= self.n_bytes || offset & 7 != 0 {

@@ -13,7 +13,7 @@ use aya_ebpf::{bindings::pt_regs, programs::BtfTracePointContext};
 use ebpf::off_cpu::waits_for_events;
 
 pub(super) use memory::Room;
-pub(crate) use tls::{entered as entered_tls, hidden_return, left as left_tls};
+pub(crate) use tls::{entered as entered_tls, left as left_tls};
 
 use super::{serving, target};
 use connection::{close, ended, no_delay, open};

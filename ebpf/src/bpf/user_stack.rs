@@ -23,7 +23,7 @@ use super::{
     code::{Cache, KnownTable, LARGE_TABLE, NO_TABLE, ProcessCode, SMALL_TABLE},
     maps::{LARGE_MAPPINGS, MAPPINGS, Scratch, cache, scratch},
     read::N_REGISTERS,
-    requests, submit,
+    submit,
     target::Current,
 };
 
@@ -60,9 +60,6 @@ pub(super) fn id(current: &Current, slot: u32, scratch: &mut Scratch, may_captur
     scratch.table = KnownTable { tgid: current.tgid.into(), kind: table.kind, header };
     scratch.walk = Walk::new(registers);
     scratch.memory.forget();
-    if let Some(hidden) = requests::hidden_return() {
-        scratch.memory.restore(hidden);
-    }
     // It finds the scratch space by itself: what is written must be there before, and read only after it.
     let scratch = black_box(&raw mut *scratch);
     brazier_walk(slot.into());

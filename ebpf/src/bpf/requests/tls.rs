@@ -10,8 +10,8 @@ use abi::{
         Connection, FLOW_FOREIGN, FLOW_IDLE, INCOMING, MESSAGE_APART, MESSAGE_TLS, OUTGOING, ROLE_UNKNOWN,
     },
     tls::{
-        NO_DESCRIPTOR, NOWHERE, TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_IS_NEW, TLS_RETURN_IS_PROBED, TLS_SENDS,
-        TLS_SENDS_FILE, TLS_SHAKES_HANDS, TlsCall,
+        NO_DESCRIPTOR, TLS_COUNTS_THROUGH_3, TLS_FREES, TLS_IS_NEW, TLS_SENDS, TLS_SENDS_FILE,
+        TLS_SHAKES_HANDS, TlsCall,
     },
 };
 use aya_ebpf::{
@@ -48,44 +48,12 @@ pub(crate) fn entered(ctx: &ProbeContext) {
         freed(&current, regs.rdi);
         return;
     }
-    let (return_at, return_address) = replaced(what, regs.rsp);
-    let call = TlsCall {
-        connection: regs.rdi,
-        buffer: regs.rsi,
-        count: regs.rcx,
-        what,
-        descriptor: NO_DESCRIPTOR,
-        return_at,
-        return_address,
-    };
+    let call =
+        TlsCall { connection: regs.rdi, buffer: regs.rsi, count: regs.rcx, what, descriptor: NO_DESCRIPTOR };
     // A function within another takes its place: what is moved is counted once.
     if TLS_CALLS.insert(&bpf_get_current_pid_tgid(), &call, 0).is_err() {
         count(Counter::TlsCallsMissed);
     }
-}
-
-/// Where a return address stands that is about to be replaced, and which that is.
-#[inline(always)]
-fn replaced(what: u64, top: u64) -> (u64, u64) {
-    if what & TLS_RETURN_IS_PROBED == 0 {
-        return (NOWHERE, 0);
-    }
-    // Its return is probed once this program is done: the address is still the target's.
-    // SAFETY: the helper checks that it may read there.
-    match unsafe { bpf_probe_read_user(top as *const u64) } {
-        Ok(address) => (top, address),
-        Err(_) => (NOWHERE, 0),
-    }
-}
-
-/// Where the current thread has a return address that is not its own, and which that is.
-#[inline(always)]
-pub(crate) fn hidden_return() -> Option<[u64; 2]> {
-    if request_flags() & FOLLOW_TLS == 0 {
-        return None;
-    }
-    // SAFETY: only copied from, and only this thread writes it.
-    unsafe { TLS_CALLS.get(&bpf_get_current_pid_tgid()) }.map(|call| [call.return_at, call.return_address])
 }
 
 /// A system call has moved bytes: if that was within a function, it says which descriptor is meant.
