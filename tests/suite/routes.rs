@@ -33,7 +33,7 @@ use crate::{
 /// The agent is told to end before.
 const AT_MOST: Duration = Duration::from_secs(60);
 /// What each of two clients asks for that has to be compressed.
-const N_PACKED: usize = 120;
+const N_PACKED: usize = 400;
 /// What is asked for that takes long.
 const N_SLOW: u64 = 25;
 const SLOW_NS: u64 = 50_000_000;

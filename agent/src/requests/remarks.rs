@@ -7,7 +7,13 @@ impl Report {
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let unseen = self.tls_remarks().into_iter().chain(rings::sentences(&self.io_uring));
-        unseen.chain(sentences(&self.connections, &self.losses)).collect()
+        // One from before the recording may speak TLS, and nobody can tell.
+        let is_silent = self.requests == 0 && self.connections.n_tls + self.connections.n_other == 0;
+        let reason = self.tls.refused.as_ref().filter(|_| is_silent);
+        let silent = reason.map(|reason| {
+            format!("no request was seen: what was open before and speaks TLS is not known to, as {reason}")
+        });
+        unseen.chain(silent).chain(sentences(&self.connections, &self.losses)).collect()
     }
 
     /// Those on connections that speak TLS and were not read.
@@ -52,5 +58,21 @@ impl Losses {
             (self.connections_unfollowed, "connections could not be followed"),
         ];
         all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Requests;
+
+    #[test]
+    fn where_no_request_was_seen_and_tls_was_left_alone_it_is_said_that_it_may_be_that() {
+        let mut report = Requests::default().report(1);
+        assert_eq!(report.remarks(), [""; 0]);
+        report.tls.refused = Some("--tls was not given".to_owned());
+        let said = report.remarks();
+        assert!(said.len() == 1 && said[0].starts_with("no request was seen: "), "{said:?}");
+        report.requests = 1;
+        assert_eq!(report.remarks(), [""; 0]);
     }
 }
