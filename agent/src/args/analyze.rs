@@ -85,7 +85,7 @@ pub enum AnalyzedEvent {
     Loop,
     /// Which way memory goes, and who takes it
     Memory,
-    /// What is served, how fast, and what is asked of others for it: HTTP/1, in clear and within TLS
+    /// What is served, how fast, and what is asked of others for it: HTTP/1, in clear, and with --tls within TLS
     Requests,
 }
 

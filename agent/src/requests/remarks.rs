@@ -1,12 +1,12 @@
 //! What is missing of requests, in sentences.
 
-use super::{Connections, Losses, Report, rings};
+use super::{Connections, Losses, Report};
 
 impl Report {
     /// One sentence for each way in which some are missing: what they cannot be read of, then what was lost.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let unseen = self.tls_remarks().into_iter().chain(rings::sentences(&self.io_uring));
+        let unseen = self.tls_remarks().into_iter().chain(self.io_uring.sentences());
         // One from before the recording may speak TLS, and nobody can tell.
         let is_silent = self.requests == 0 && self.connections.n_tls + self.connections.n_other == 0;
         let reason = self.tls.refused.as_ref().filter(|_| is_silent);

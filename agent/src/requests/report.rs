@@ -12,7 +12,7 @@ use super::{
     losses::Losses,
     network::Network,
     open::OpenRequests,
-    rings::RingUser,
+    rings::IoUring,
     served::{ProcessRow, RowKey, Served, Tally},
     slow_text,
     slowest::SlowRequest,
@@ -42,8 +42,8 @@ pub struct Report {
     pub http2: Http2Report,
     /// Probes on libraries for TLS, and connections that they do not see.
     pub tls: TlsReport,
-    /// Processes that do without system calls, 32 at most.
-    pub io_uring: Vec<RingUser>,
+    /// Processes that may read and write without a system call.
+    pub io_uring: IoUring,
     /// How answers were written, and whether they were compressed.
     pub writes: Writes,
     /// What of all that a setting could spare.
@@ -176,7 +176,7 @@ impl Report {
             connections,
             http2: Http2Report::default(),
             tls: TlsReport::default(),
-            io_uring: Vec::new(),
+            io_uring: IoUring::default(),
             writes: Writes {
                 calls: content.n_writes,
                 small: content.n_small_writes,

@@ -275,8 +275,8 @@ fn groups(profile: &Profile) -> Vec<GroupShare> {
 fn probes(cpu: &CpuAnalysis) -> Option<String> {
     let it = cpu.groups.iter().find(|it| it.group == Group::Probes && it.percent >= PROBES_PERCENT)?;
     Some(format!(
-        "{:.1} % of CPU time went to stops at probes, which the target does not have while nobody measures; those on libraries for \
-         TLS are left out with --no-tls",
+        "{:.1} % of CPU time went to stops at probes, which the target does not have while nobody measures: those on libraries for \
+         TLS are there with --tls only",
         it.percent
     ))
 }

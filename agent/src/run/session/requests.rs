@@ -12,14 +12,11 @@ use crate::{
     decode::MessageEvent,
     kernel::{KernelError, Source},
     procfs,
-    requests::{self, Report, Requests, RingUser, Whose},
+    requests::{IoUring, Report, Requests, RingUser, Whose},
 };
 
 /// Those whose samples were lost stay: so many at most.
 const MAX_WAITING: usize = 4096;
-
-/// Processes that are looked at for rings of `io_uring`.
-const MAX_LOOKED_AT: usize = 4096;
 
 /// Which connections threads serve, told in front of their samples.
 #[derive(Debug, Default)]
@@ -116,14 +113,13 @@ impl Session {
     }
 
     /// Who of those that are still there may read and write without a system call.
-    fn rings(&self) -> Vec<RingUser> {
+    fn rings(&self) -> IoUring {
         let ring_user = |pid| {
             // One that has ended has none.
             let rings = procfs::rings::of(pid).unwrap_or(0);
             RingUser { pid, process: self.name_of(pid), rings }
         };
-        let pids = self.world.processes.live_pids().into_iter().take(MAX_LOOKED_AT);
-        requests::listed_rings(pids.map(ring_user).collect())
+        IoUring::of(self.world.processes.live_pids().into_iter().map(ring_user))
     }
 
     fn name_of(&self, pid: u32) -> String {
